@@ -1,0 +1,28 @@
+/** A piece of work before the run starts: reading the dataset, installing Python, checking the model. */
+export interface TaskNotice {
+  readonly type: "task";
+  /** Stable, e.g. "dataset", "python", "model". */
+  readonly id: string;
+  readonly state: "started" | "progress" | "done";
+  /** One line for people, e.g. "installing torch 2.15.0". */
+  readonly text: string;
+  /** 0 to 1 where it is known. */
+  readonly fraction?: number;
+}
+
+/** Something worth saying that stops nothing. */
+export interface MessageNotice {
+  readonly type: "info" | "warning";
+  readonly text: string;
+  readonly hint?: string;
+}
+
+export type Notice = TaskNotice | MessageNotice;
+
+/** How the library speaks: it never prints. Terminal, `--json`, dashboard and tests are hosts. */
+export interface Host {
+  notify(notice: Notice): void;
+}
+
+/** For callers that do not want to hear anything. */
+export const silentHost: Host = { notify() {} };
