@@ -1,0 +1,97 @@
+import type { Plan } from "./plan.ts";
+import { toyModel } from "./recipe.ts";
+
+/** What the training program reads: flat, and named like its own flags. */
+export interface TrainerSettings {
+  /** The base model's real id, for the model card; never a container path. */
+  readonly model: string;
+  readonly revision: string | null;
+  /** Where to load the model from when not the hub: absolute, or relative to the ML root. */
+  readonly modelPath: string | null;
+  readonly method: "lora" | "full";
+  readonly loraRank: number | null;
+  readonly loraAlpha: number | null;
+  readonly loraDropout: number | null;
+  readonly epochs: number;
+  readonly effectiveBatch: number;
+  readonly microBatch: number | null;
+  readonly learningRate: number;
+  readonly schedule: "cosine" | "linear" | "constant";
+  readonly warmup: number;
+  readonly weightDecay: number;
+  readonly maxGradNorm: number;
+  readonly maxSeqLength: number | null;
+  readonly gradientCheckpointing: boolean | null;
+  readonly evalEverySteps: number | null;
+  readonly saveEverySteps: number | null;
+  readonly generationTokens: number;
+  readonly prompts: readonly string[];
+  readonly seed: number;
+}
+
+/** The plan rendered for one attempt: what the container reads. It holds no secrets. */
+export interface Job {
+  readonly formatVersion: 1;
+  readonly run: string;
+  /** 1, 2, ... */
+  readonly attempt: number;
+  /** Tells real events from text that looks like one, on the supervisor's output. */
+  readonly nonce: string;
+  readonly planHash: string;
+  readonly recipeHash: string;
+  readonly datasetFingerprint: string;
+  readonly maxSeconds: number | null;
+  /** Training processes: one, or one a GPU. */
+  readonly processes: number;
+  readonly trainer: TrainerSettings;
+}
+
+export interface JobOptions {
+  readonly run: string;
+  readonly attempt: number;
+  readonly nonce: string;
+  readonly modelPath: string | null;
+}
+
+/** Renders a plan for one attempt. */
+export function renderJob(plan: Plan, options: JobOptions): Job {
+  const { recipe, settings, machine } = plan;
+  const { training, lora } = recipe;
+  return {
+    formatVersion: 1,
+    run: options.run,
+    attempt: options.attempt,
+    nonce: options.nonce,
+    planHash: plan.planHash,
+    recipeHash: plan.recipeHash,
+    datasetFingerprint: recipe.dataset.fingerprint,
+    maxSeconds: plan.limits.maxSeconds,
+    // The toy is too small to share out: talking would take longer than computing.
+    processes:
+      machine.accelerator === "cuda" && recipe.model.id !== toyModel ? machine.accelerators : 1,
+    trainer: {
+      model: recipe.model.id,
+      revision: recipe.model.revision,
+      modelPath: options.modelPath,
+      method: recipe.method,
+      loraRank: lora?.rank ?? null,
+      loraAlpha: lora?.alpha ?? null,
+      loraDropout: lora?.dropout ?? null,
+      epochs: training.epochs,
+      effectiveBatch: training.effectiveBatch,
+      microBatch: settings.microBatch,
+      learningRate: training.learningRate,
+      schedule: training.schedule,
+      warmup: training.warmup,
+      weightDecay: training.weightDecay,
+      maxGradNorm: training.maxGradNorm,
+      maxSeqLength: training.maxSeqLength,
+      gradientCheckpointing: settings.gradientCheckpointing,
+      evalEverySteps: settings.evalEverySteps,
+      saveEverySteps: settings.saveEverySteps,
+      generationTokens: settings.generationTokens,
+      prompts: plan.prompts,
+      seed: training.seed,
+    },
+  };
+}

@@ -1,0 +1,52 @@
+/** How the weights are trained: every weight, or a low-rank adapter on frozen weights. */
+export type Method = "lora" | "full";
+
+export const methods: readonly Method[] = ["lora", "full"];
+
+/** The toy base model, made on the spot from the training rows. */
+export const toyModel = "moxi:tiny";
+
+/**
+ * Everything that changes what is learned, and nothing else: no hardware, no paths.
+ * `null` means that the trainer decides by its printed rule; the rule is part of `trainer.code`.
+ */
+export interface Recipe {
+  readonly formatVersion: 1;
+  readonly model: {
+    /** A Hugging Face id, a local folder as the user wrote it, or `moxi:tiny`. */
+    readonly id: string;
+    /** The commit of a hub model. */
+    readonly revision: string | null;
+    /** SHA-256 over the files of a local folder. */
+    readonly fingerprint: string | null;
+  };
+  readonly dataset: {
+    /** SHA-256 over the canonical rows of both sides of the split. */
+    readonly fingerprint: string;
+    readonly trainRows: number;
+    readonly evalRows: number;
+  };
+  readonly method: Method;
+  /** Set when `method` is "lora". */
+  readonly lora: { readonly rank: number; readonly alpha: number; readonly dropout: number } | null;
+  readonly training: {
+    readonly epochs: number;
+    /** Sequences per optimizer step, whatever the micro-batch. */
+    readonly effectiveBatch: number;
+    readonly learningRate: number;
+    readonly schedule: "cosine" | "linear" | "constant";
+    /** Share of all steps that warms up, 0 to 1. */
+    readonly warmup: number;
+    readonly weightDecay: number;
+    readonly maxGradNorm: number;
+    /** Tokens a row may have. */
+    readonly maxSeqLength: number | null;
+    readonly seed: number;
+  };
+  readonly trainer: {
+    /** SHA-256 over the training program's files. */
+    readonly code: string;
+    /** SHA-256 over its lock file. */
+    readonly lock: string;
+  };
+}
