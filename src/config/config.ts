@@ -1,0 +1,93 @@
+import type { TargetName } from "../run/plan.ts";
+import type { Method } from "../run/recipe.ts";
+
+/** What a user may write in `moxi.config.ts` (or .json); flags have the same names. Every field is optional. */
+export interface UserConfig {
+  /** The dataset's path, from the project's folder. Default: data/sft/training_dataset.json */
+  dataset?: string;
+  /** A Hugging Face id, a local folder, or `moxi:tiny` (a toy made on the spot). Default: moxi:tiny */
+  model?: string;
+  /** The commit, branch or tag of a hub model. */
+  revision?: string;
+  /** `lora` trains a small adapter, `full` every weight. Default: lora, and full for moxi:tiny. */
+  method?: Method;
+  /** Where to train. Default: local, and sagemaker once AWS_ARN_ROLE is set. */
+  target?: TargetName;
+  /** Passes over the training rows. Default: 3 under 2,000 rows, 2 under 20,000, else 1. */
+  epochs?: number;
+  /** Sequences per optimizer step, whatever the machine. Default: 16, fewer under 200 rows. */
+  effectiveBatch?: number;
+  /** Sequences per forward pass. Default: what fits. */
+  microBatch?: number;
+  /** The highest step size. Default: 2e-4 for lora, 2e-5 for full. */
+  learningRate?: number;
+  /** How the learning rate falls after the warm-up. Default: cosine */
+  schedule?: "cosine" | "linear" | "constant";
+  /** Share of the steps that warms up, 0 to 1. Default: 0.03 */
+  warmup?: number;
+  /** Pull of the weights towards zero (AdamW). Default: 0 */
+  weightDecay?: number;
+  /** Longer gradients are cut to this length. Default: 1 */
+  maxGradNorm?: number;
+  /** Tokens a row may have; longer rows are dropped and counted. */
+  maxSeqLength?: number;
+  /** Trade time for memory. Default: only where memory needs it. */
+  gradientCheckpointing?: boolean;
+  /** Where every random choice starts. Default: 42 */
+  seed?: number;
+  /** Adapter settings for `method: "lora"`. */
+  lora?: {
+    /** Size of the adapter. Default: 16 */
+    rank?: number;
+    /** Strength of the adapter. Default: twice the rank. */
+    alpha?: number;
+    /** Share of the adapter's inputs that is dropped in training, 0 to 1. Default: 0 */
+    dropout?: number;
+  };
+  /** How held-out rows are chosen. */
+  split?: {
+    /** Share of the rows that is held out, 0 to 0.5. Default: 0.05 */
+    evalFraction?: number;
+    /** At most this many held-out rows. Default: 500 */
+    maxEvalRows?: number;
+    /** A field of the rows: rows with the same value stay on the same side. It is never trained on. */
+    groupBy?: string;
+  };
+  /** Score the held-out rows every so many steps. Default: about ten times a run. */
+  evalEverySteps?: number;
+  /** Keep a checkpoint every so many steps. */
+  saveEverySteps?: number;
+  /** Prompts to generate from before and after training. Default: two held-out rows. */
+  prompts?: string[];
+  /** New tokens a sample generation may have. Default: 128 */
+  generationTokens?: number;
+  /** Stop, with a checkpoint, after this many hours. */
+  maxHours?: number;
+}
+
+/** A config with every default that does not depend on the data filled in. */
+export interface Config extends Omit<
+  UserConfig,
+  "dataset" | "model" | "method" | "target" | "split" | "lora"
+> {
+  readonly dataset: string;
+  readonly model: string;
+  readonly method: Method;
+  readonly target: TargetName;
+  readonly split: {
+    readonly evalFraction: number;
+    readonly maxEvalRows: number;
+    readonly groupBy?: string;
+  };
+  readonly lora: { readonly rank: number; readonly alpha: number; readonly dropout: number };
+}
+
+/** Settings of the outside world: read from the environment and `.env`, never from flags. */
+export interface Secrets {
+  readonly huggingFaceToken?: string;
+}
+
+/** Gives a config its type; returns it as it is. */
+export function defineConfig(config: UserConfig): UserConfig {
+  return config;
+}
