@@ -1,0 +1,64 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readFile, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { MoxiError } from "../base/errors.ts";
+import { hashJson } from "../base/hash.ts";
+import { isRecord } from "../base/json.ts";
+import { checkArchitecture, checkParts } from "./parts.ts";
+
+/** Checks that a folder holds a whole base model that Moxi can train. `id` is for messages. */
+export async function checkFolder(folder: string, id: string): Promise<void> {
+  const names = new Set(await readdir(folder));
+  checkParts(id, names);
+  checkArchitecture(id, await readJson(join(folder, "config.json")));
+  await checkShards(folder, id, names);
+}
+
+/** An index names the files that the weights are cut into; each must be there. */
+async function checkShards(folder: string, id: string, names: ReadonlySet<string>): Promise<void> {
+  for (const index of [...names].filter((name) => name.endsWith(".index.json"))) {
+    const content = await readJson(join(folder, index));
+    const map = isRecord(content) ? content["weight_map"] : undefined;
+    const shards = isRecord(map) ? [...new Set(Object.values(map))].map(String) : [];
+    const missing = shards.find((shard) => !names.has(shard));
+    if (missing === undefined) continue;
+    throw new MoxiError("E_MODEL_UNSUPPORTED", `${id} lacks ${missing}, which ${index} names`, {
+      hint: "download or copy the model again",
+      place: { file: join(folder, index) },
+    });
+  }
+}
+
+/** SHA-256 over name, size and hash of every file that loading a model can read. */
+export async function fingerprintFolder(folder: string): Promise<string> {
+  const files: [string, number, string][] = [];
+  for (const name of (await readdir(folder)).sort()) {
+    if (!/^[^.].*\.(?:json|safetensors|bin|model|txt|jinja|tiktoken)$/.test(name)) continue;
+    const path = join(folder, name);
+    // Follows links: the hub's cache consists of them.
+    const found = await stat(path);
+    if (found.isFile()) files.push([name, found.size, await hashFile(path)]);
+  }
+  return hashJson(files);
+}
+
+async function hashFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+    hash.update(chunk as Buffer);
+  }
+  return hash.digest("hex");
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, "utf8"));
+  } catch (error) {
+    throw new MoxiError("E_MODEL_UNSUPPORTED", `${path} cannot be read as JSON`, {
+      hint: "download or copy the model again",
+      place: { file: path },
+      cause: error,
+    });
+  }
+}
