@@ -1,0 +1,160 @@
+import { describe, expect, test } from "vitest";
+import { planSchema } from "../run/schemas.ts";
+import { makePlan } from "./plan.ts";
+import type { PlanInput } from "./plan.ts";
+
+const hash = (letter: string) => letter.repeat(64);
+const input: PlanInput = {
+  config: { method: "lora", target: "local", lora: { rank: 16, alpha: 32, dropout: 0 } },
+  sources: {},
+  dataset: { fingerprint: hash("a"), trainRows: 1000, evalRows: 50 },
+  model: { id: "org/name", revision: "0".repeat(40), fingerprint: null },
+  machine: { name: "this machine", accelerator: "cpu", accelerators: 0 },
+  trainer: { code: hash("b"), lock: hash("c") },
+};
+const withRows = (trainRows: number): PlanInput => ({
+  ...input,
+  dataset: { ...input.dataset, trainRows },
+});
+const withConfig = (config: Partial<PlanInput["config"]>, sources = {}): PlanInput => ({
+  ...input,
+  config: { ...input.config, ...config },
+  sources,
+});
+const toy = { ...input, model: { id: "moxi:tiny", revision: null, fingerprint: null } };
+
+test("a plan is valid, whole, and the same for the same input", () => {
+  const plan = makePlan(input);
+  expect(planSchema.parse(plan)).toEqual(plan);
+  expect(makePlan(structuredClone(input))).toEqual(plan);
+  expect(plan).toMatchObject({ target: "local", prompts: [], limits: { maxSeconds: null } });
+});
+
+describe("what nobody set", () => {
+  test.each([
+    [1, 3, 4],
+    [63, 3, 4],
+    [64, 3, 8],
+    [199, 3, 8],
+    [200, 3, 16],
+    [1999, 3, 16],
+    [2000, 2, 16],
+    [19_999, 2, 16],
+    [20_000, 1, 16],
+  ])("%i rows: %i epochs, %i rows a step", (rows, epochs, effectiveBatch) => {
+    expect(makePlan(withRows(rows)).recipe.training).toMatchObject({ epochs, effectiveBatch });
+  });
+
+  test("the learning rate depends on the method, and for LoRA on the size", () => {
+    const rate = (given: PlanInput) => makePlan(given).recipe.training.learningRate;
+    expect(rate(input)).toBe(2e-4);
+    expect(rate({ ...input, model: { ...input.model, parameters: 70e9 } })).toBe(1e-4);
+    expect(rate({ ...input, model: { ...input.model, parameters: 8e9 } })).toBe(2e-4);
+    expect(rate(withConfig({ method: "full" }))).toBe(2e-5);
+  });
+
+  test("the toy has its own values, of a training from scratch", () => {
+    const { training } = makePlan({ ...toy, config: { ...toy.config, method: "full" } }).recipe;
+    expect(training.learningRate).toBeGreaterThan(1e-3);
+    expect(training.epochs).toBeGreaterThan(3);
+  });
+
+  test("what the trainer decides stays open", () => {
+    const { settings, recipe } = makePlan(input);
+    const open = { microBatch: null, gradientCheckpointing: null, evalEverySteps: null };
+    expect(settings).toEqual({ ...open, saveEverySteps: null, generationTokens: 128 });
+    expect(recipe.training.maxSeqLength).toBeNull();
+  });
+});
+
+describe("what the user set", () => {
+  const given = {
+    epochs: 7,
+    effectiveBatch: 1,
+    learningRate: 1,
+    schedule: "constant",
+    warmup: 0,
+    weightDecay: 0.1,
+    maxGradNorm: 2,
+    maxSeqLength: 512,
+    seed: 0,
+  } as const;
+  const settings = {
+    microBatch: 2,
+    gradientCheckpointing: false,
+    evalEverySteps: 5,
+    saveEverySteps: 6,
+    generationTokens: 9,
+  };
+
+  test("goes into the plan as it is, zero and false too", () => {
+    const prompts = ["Write"];
+    const plan = makePlan(withConfig({ ...given, ...settings, prompts, maxHours: 0.5 }));
+    expect(plan.recipe.training).toEqual(given);
+    expect(plan).toMatchObject({ settings, prompts, limits: { maxSeconds: 1800 } });
+  });
+
+  test("goes before the toy's values", () => {
+    const plan = makePlan({ ...toy, config: { ...toy.config, ...given } });
+    expect(plan.recipe.training).toEqual(given);
+  });
+
+  test("is told with its place, and everything else with a reason", () => {
+    const sources = {
+      epochs: { source: "config file", where: "moxi.config.ts:3" },
+      microBatch: { source: "flag", where: "--micro-batch" },
+      "lora.rank": { source: "default" },
+    };
+    const { decisions } = makePlan(withConfig({ epochs: 7, microBatch: 2 }, sources));
+    const reason = (name: string) => decisions.find((each) => each.name === name)?.reason;
+    expect(decisions.find(({ name }) => name === "epochs")).toEqual({
+      name: "epochs",
+      value: 7,
+      reason: "set by you (moxi.config.ts:3)",
+    });
+    expect(reason("microBatch")).toBe("set by you (--micro-batch)");
+    for (const name of ["method", "lora.rank", "learningRate", "warmup", "seed"]) {
+      expect(reason(name), name).toMatch(/^(?!set by you).{4,}/);
+    }
+    expect(new Set(decisions.map(({ name }) => name)).size).toBe(decisions.length);
+    expect(reason("saveEverySteps")).toBeUndefined();
+  });
+});
+
+test("full training has no adapter", () => {
+  const { recipe, decisions } = makePlan(withConfig({ method: "full" }));
+  expect(recipe.lora).toBeNull();
+  expect(decisions.filter(({ name }) => name.startsWith("lora"))).toEqual([]);
+});
+
+describe("hashes", () => {
+  const { recipeHash, planHash } = makePlan(input);
+
+  test("where a value comes from changes neither", () => {
+    const set = makePlan(
+      withConfig({ epochs: 3 }, { epochs: { source: "flag", where: "--epochs" } }),
+    );
+    expect(set).toMatchObject({ recipeHash, planHash });
+  });
+
+  test("neither do other facts of a model or a dataset", () => {
+    const more = {
+      ...input,
+      model: { ...input.model, folder: "/home/ada", license: "mit" },
+      dataset: { ...input.dataset, path: "/home/ada/d.json" },
+      machine: { ...input.machine, free: 12 },
+      trainer: { ...input.trainer, folder: "/usr/lib" },
+    };
+    expect(makePlan(more)).toMatchObject({ recipeHash, planHash });
+    expect(JSON.stringify(makePlan(more))).not.toContain("/home/");
+  });
+
+  test("what is learned changes both, how it is computed only the plan's", () => {
+    const learned = makePlan(withConfig({ seed: 1 }));
+    expect(learned.recipeHash).not.toBe(recipeHash);
+    expect(learned.planHash).not.toBe(planHash);
+    const computed = makePlan(withConfig({ microBatch: 1 }));
+    expect(computed.recipeHash).toBe(recipeHash);
+    expect(computed.planHash).not.toBe(planHash);
+  });
+});
