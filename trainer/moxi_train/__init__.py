@@ -1,0 +1,1 @@
+"""Moxi's training program."""

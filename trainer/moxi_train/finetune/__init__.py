@@ -1,0 +1,1 @@
+"""Supervised fine-tuning: `python -m moxi_train.finetune.main --help`."""

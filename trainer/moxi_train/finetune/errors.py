@@ -1,0 +1,17 @@
+"""The one exception that ends a run with a message for its user."""
+
+
+class TrainingError(Exception):
+    """A failure that a user can understand and mend.
+
+    `code` names it for machines, the message says what happened and where, `hint` what mends it.
+    """
+
+    def __init__(self, code: str, message: str, hint: str | None = None):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}. {self.hint}"
