@@ -1,0 +1,147 @@
+import { mkdir, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { MoxiError, systemCode } from "../../base/errors.ts";
+import type { TargetStatus } from "../../run/attempt.ts";
+import { lockHolder, withLock } from "../../store/lock.ts";
+import { isAlive } from "../../store/process.ts";
+import { sortLines } from "../lines.ts";
+import type { Capabilities, Reading, RunRef, Submission, Target } from "../target.ts";
+import { attemptFiles } from "./files.ts";
+import { layOut } from "./layout.ts";
+import { lastLines, readLog } from "./log.ts";
+import { checkDisk, findMachine, machineHolder, machineLock } from "./machine.ts";
+import { launch, readProcesses, signal } from "./supervisor.ts";
+
+export interface LocalTargetOptions {
+  /** The interpreter that trains; only `submit` needs it. */
+  readonly python: string;
+  /** Holds bootstrap.py and moxi_train/. */
+  readonly trainerFolder: string;
+  /** The project's folder, whose disk the runs will fill. */
+  readonly project: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly home: string;
+  readonly clock: { now(): Date; sleep(milliseconds: number): Promise<void> };
+  readonly platform?: NodeJS.Platform;
+  readonly arch?: string;
+}
+
+const capabilities: Capabilities = {
+  spot: false,
+  warmPool: false,
+  maxNodes: 1,
+  paid: false,
+  pollMs: 200,
+};
+
+/** How long an attempt that was recorded may take to be launched by whoever recorded it. */
+const startGraceMs = 10_000;
+const pauseMs = 50;
+/** How long the kernel may take to end a process that it has killed. */
+const deathMs = 10_000;
+
+/** Trains on this machine: a detached bootstrap.py with the run's folder as its ML root. */
+export function createLocalTarget(options: LocalTargetOptions): Target {
+  const { python, trainerFolder, project, env, home, clock, platform, arch } = options;
+  const sleep = (milliseconds: number) => clock.sleep(milliseconds);
+
+  async function status(ref: RunRef): Promise<TargetStatus> {
+    const files = attemptFiles(ref);
+    const processes = await readProcesses(files);
+    if (processes === undefined) {
+      const age = Math.abs(clock.now().getTime() - Date.parse(ref.attempt.at));
+      const starts = age < startGraceMs || (await lockHolder(files.lock)) !== undefined;
+      return { state: starts ? "starting" : "gone" };
+    }
+    if (await isAlive(processes.supervisor)) {
+      return { state: (await exists(files.stop)) ? "stopping" : "running" };
+    }
+    const { events } = sortLines(await lastLines(files.log), ref.attempt);
+    return { state: events.some((event) => event.type === "end") ? "ended" : "gone" };
+  }
+
+  async function submit(submission: Submission): Promise<void> {
+    const files = attemptFiles(submission);
+    await mkdir(dirname(files.lock), { recursive: true });
+    await withLock(files.lock, { sleep }, async () => {
+      if ((await readProcesses(files)) !== undefined) return;
+      await waitForEarlier(submission);
+      await layOut(submission, trainerFolder);
+      const lock = machineLock({ env, home });
+      await mkdir(dirname(lock), { recursive: true });
+      const environment = { ...env, MOXI_MACHINE_LOCK: lock };
+      await launch({ python, folder: submission.folder, files, env: environment, sleep });
+    });
+  }
+
+  /** Two trainers must never write the same checkpoints. */
+  async function waitForEarlier(ref: RunRef): Promise<void> {
+    for (let number = 1; number < ref.attempt.attempt; number++) {
+      const earlier = { ...ref, attempt: { ...ref.attempt, attempt: number } };
+      const processes = await readProcesses(attemptFiles(earlier));
+      if (processes === undefined) continue;
+      const { supervisor, trainer } = processes;
+      const trains = async () => trainer !== undefined && (await isAlive(trainer));
+      for (let waited = 0; (await isAlive(supervisor)) || (await trains()); waited += pauseMs) {
+        if (waited >= deathMs) {
+          const pid = (await isAlive(supervisor)) ? supervisor.pid : trainer!.pid;
+          throw new MoxiError("E_RUN_STATE", `attempt ${number} of ${ref.run} still trains`, {
+            hint: `moxi stop ${ref.run}, or kill ${pid} if that does not end it`,
+          });
+        }
+        await sleep(pauseMs);
+      }
+    }
+  }
+
+  async function read(ref: RunRef, cursor: string | null): Promise<Reading> {
+    // The status comes first: the log of an attempt that is over is complete.
+    const { state } = await status(ref);
+    const offset = Number(cursor ?? 0);
+    const page = await readLog(
+      attemptFiles(ref).log,
+      offset,
+      state === "ended" || state === "gone",
+    );
+    return { ...sortLines(page.lines, ref.attempt), cursor: String(page.next) };
+  }
+
+  async function stop(ref: RunRef, how: "checkpoint" | "abort"): Promise<void> {
+    const files = attemptFiles(ref);
+    while ((await status(ref)).state === "starting") await sleep(pauseMs);
+    const processes = await readProcesses(files);
+    if (processes === undefined) return;
+    const { supervisor, trainer } = processes;
+    // Before the signal, so that whoever sees the end of it knows why.
+    if (await isAlive(supervisor)) await writeFile(files.stop, "");
+    if (how === "checkpoint") return signal(supervisor, "SIGTERM", false);
+    await signal(supervisor, "SIGKILL", true);
+    await signal(trainer, "SIGKILL", true);
+    for (let waited = 0; (await isAlive(supervisor)) && waited < deathMs; waited += pauseMs) {
+      await sleep(pauseMs);
+    }
+  }
+
+  return {
+    name: "local",
+    capabilities,
+    machines: async () => [await findMachine(env, platform, arch)],
+    preflight: async (plan) => [await checkDisk(join(project, ".moxi"), plan)],
+    occupant: () => machineHolder({ env, home }),
+    submit,
+    status,
+    read,
+    stop,
+    outputs: ({ folder }) => Promise.resolve({ artifact: join(folder, "model") }),
+  };
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,91 @@
+import type { ErrorCode } from "../base/errors.ts";
+import type { Attempt, TargetStatus } from "../run/attempt.ts";
+import type { RunEvent } from "../run/event.ts";
+import type { Machine, Plan, TargetName } from "../run/plan.ts";
+
+/** One thing that was looked at before anything starts. */
+export interface Check {
+  /** What a failed check ends the command with. */
+  readonly code?: ErrorCode;
+  readonly name: string;
+  readonly result: "ok" | "warning" | "failed";
+  readonly message: string;
+  /** The command that mends it. */
+  readonly hint?: string;
+}
+
+/** What a target can do; asked for by capability, never by the target's name. */
+export interface Capabilities {
+  readonly spot: boolean;
+  readonly warmPool: boolean;
+  readonly maxNodes: number;
+  /** Costs money while it runs. */
+  readonly paid: boolean;
+  /** How long to wait before asking it the same again, in milliseconds. */
+  readonly pollMs: number;
+}
+
+/** A run that trains, and where its folder is: it may belong to another project. */
+export interface Occupant {
+  readonly run: string;
+  readonly folder: string;
+}
+
+/** A run's place on this machine and what its target needs to know of it. */
+export interface RunRef {
+  readonly run: string;
+  /** The run's folder, absolute. */
+  readonly folder: string;
+  readonly plan: Plan;
+  readonly attempt: Attempt;
+}
+
+export interface Submission extends RunRef {
+  /** Canonical rows, as files on this machine. */
+  readonly dataset: { readonly train: string; readonly eval: string | null };
+  /** A base model that is a folder on this machine. */
+  readonly modelFolder: string | null;
+}
+
+/** Where reading goes on; opaque to everybody but the target that made it. */
+export type Cursor = string;
+
+/** A line that the job printed and that is no event. */
+export interface LogLine {
+  readonly attempt: number;
+  readonly text: string;
+}
+
+export interface Reading {
+  readonly events: readonly RunEvent[];
+  readonly logs: readonly LogLine[];
+  readonly cursor: Cursor;
+}
+
+export interface Outputs {
+  /** Where the artifact is: a folder, or an S3 address. */
+  readonly artifact: string;
+}
+
+/** The seam between Moxi and the places where it trains. One conformance suite runs against all of them. */
+export interface Target {
+  readonly name: TargetName;
+  readonly capabilities: Capabilities;
+  /** The places to train on that this target offers. */
+  machines(): Promise<readonly Machine[]>;
+  /** Everything that can be known before the start. */
+  preflight(plan: Plan): Promise<readonly Check[]>;
+  /** The run that keeps this target's only machine busy; `null` where another can start beside it. */
+  occupant(): Promise<Occupant | null>;
+  /** Starts the attempt. Idempotent: the attempt's name is the client token. */
+  submit(submission: Submission): Promise<void>;
+  status(ref: RunRef): Promise<TargetStatus>;
+  /**
+   * Events and log lines after the cursor, in order; as many as fit into memory, so that a reader
+   * goes on until the cursor stays the same. `null` reads from the attempt's start.
+   */
+  read(ref: RunRef, cursor: Cursor | null): Promise<Reading>;
+  /** Asks the attempt to keep a checkpoint and end; `abort` ends it at once, without one. */
+  stop(ref: RunRef, how: "checkpoint" | "abort"): Promise<void>;
+  outputs(ref: RunRef): Promise<Outputs>;
+}
