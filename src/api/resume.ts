@@ -1,0 +1,105 @@
+import { join } from "node:path";
+import { MoxiError } from "../base/errors.ts";
+import type { LoadedConfig } from "../config/loaded.ts";
+import { hasEnded } from "../run/fold.ts";
+import type { Plan } from "../run/plan.ts";
+import { appendAttempt, newAttempt, runLock } from "../store/runs.ts";
+import { withLock } from "../store/lock.ts";
+import type { Submission } from "../targets/target.ts";
+import { load } from "./config.ts";
+import type { Context } from "./context.ts";
+import { openRun, refsOf, viewOf } from "./open.ts";
+import { awaitMachine, preflight, preparePython } from "./ready.ts";
+import type { WhenBusy } from "./ready.ts";
+import { openTarget } from "./targets.ts";
+
+export interface ResumeOptions {
+  /** A run's id, or a part of it that is unique. Default: the newest run. */
+  readonly run?: string | undefined;
+  /** When another run trains where only one can: refuse (the default), or wait for it. */
+  readonly whenBusy?: WhenBusy | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ResumeResult {
+  readonly run: string;
+  readonly attempt: number;
+  readonly plan: Plan;
+}
+
+/**
+ * Goes on with a run that has ended early, from its newest valid checkpoint: the same run and
+ * plan, the next attempt.
+ *
+ * @throws MoxiError E_RUN_STATE when it still runs or has succeeded, and what `train` throws
+ */
+export async function resume(context: Context, options: ResumeOptions = {}): Promise<ResumeResult> {
+  const { record } = await openRun(context, options.run);
+  const { run, folder, plan } = record;
+  const loaded = await load(context);
+  const files = await sources(context, loaded, plan);
+  const python = await preparePython(context, options.signal);
+  const target = await openTarget(context, plan.target, { python, loaded });
+  await preflight(context, target, plan);
+  await awaitMachine(context, target, options);
+
+  return withLock(runLock(folder), context.clock, async () => {
+    const opened = await openRun(context, run);
+    const { status } = await viewOf(opened);
+    if (!hasEnded(status)) {
+      throw new MoxiError("E_RUN_STATE", `${run} is still ${status}`, {
+        hint: `moxi watch ${run}`,
+      });
+    }
+    if (status === "succeeded") {
+      throw new MoxiError("E_RUN_STATE", `${run} has succeeded: there is nothing to resume`, {
+        hint: "moxi train starts a new run",
+      });
+    }
+    const number = opened.record.attempts.length + 1;
+    const attempt = newAttempt(run, number, plan.target, context.clock.now());
+    const next = await appendAttempt(opened.record, attempt);
+    await target.submit({ ...refsOf(next).at(-1)!, ...files });
+    return { run, attempt: number, plan };
+  });
+}
+
+/** The plan's rows and base model, where `train` found or put them; the model must be the same still. */
+async function sources(
+  context: Context,
+  loaded: LoadedConfig,
+  plan: Plan,
+): Promise<Pick<Submission, "dataset" | "modelFolder">> {
+  const { dataset, model } = plan.recipe;
+  const { folder, secrets, hubUrl, env } = loaded;
+  const { home, fetch } = context;
+  const { resolveModel } = await import("../model/resolve.ts");
+  const revision = model.revision ?? undefined;
+  const token = secrets.huggingFaceToken;
+  const found = await resolveModel({
+    id: model.id,
+    revision,
+    baseFolder: folder,
+    token,
+    hubUrl,
+    fetch,
+    home,
+    env,
+  });
+  if (found.fingerprint !== model.fingerprint) {
+    throw new MoxiError(
+      "E_RUN_STATE",
+      `the model folder ${model.id} has changed since the run began`,
+      {
+        hint: "restore it, or start a new run with moxi train",
+        place: { field: "model" },
+      },
+    );
+  }
+  const data = join(folder, ".moxi", "data", dataset.fingerprint);
+  const rows = {
+    train: join(data, "train.jsonl"),
+    eval: dataset.evalRows === 0 ? null : join(data, "eval.jsonl"),
+  };
+  return { dataset: rows, modelFolder: found.folder };
+}

@@ -1,0 +1,100 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isMoxiError } from "../base/errors.ts";
+import type { TargetStatus } from "../run/attempt.ts";
+import type { RunEvent } from "../run/event.ts";
+import type { RunStatus, View } from "../run/fold.ts";
+import { runTime } from "../run/id.ts";
+import { listRunIds } from "../store/find.ts";
+import { readRun } from "../store/runs.ts";
+import type { Context } from "./context.ts";
+import { foldRun, projectRuns, refsOf } from "./open.ts";
+import { openTarget } from "./targets.ts";
+
+/** One line of `moxi runs`. */
+export interface RunSummary {
+  readonly run: string;
+  /** `unreadable`: the run's folder is damaged or not ours; `error` says how. */
+  readonly status: RunStatus | "unreadable";
+  readonly model: string | null;
+  readonly method: string | null;
+  readonly target: string | null;
+  readonly createdAt: string | null;
+  readonly step: number | null;
+  readonly steps: number | null;
+  readonly heldOutLoss: View["heldOutLoss"];
+  readonly error: string | null;
+}
+
+export interface RunsOptions {
+  /** The newest so many; `null` lists all. Default: 20. */
+  readonly limit?: number | null | undefined;
+}
+
+/** The project's runs, newest first. Reads the run's files only; no index is kept. */
+export async function runs(context: Context, options: RunsOptions = {}): Promise<RunSummary[]> {
+  const folder = projectRuns(context);
+  const { limit = 20 } = options;
+  const ids = await listRunIds(folder, limit);
+  const summaries: RunSummary[] = [];
+  for (const id of ids) summaries.push(await summary(context, join(folder, id), id));
+  return summaries;
+}
+
+async function summary(context: Context, folder: string, run: string): Promise<RunSummary> {
+  try {
+    const record = await readRun(folder);
+    let events = milestones(folder);
+    let status: TargetStatus | undefined;
+    const newest = refsOf(record).at(-1)!;
+    if (!events.some((event) => event.type === "end" && event.attempt === newest.attempt.attempt)) {
+      // Then read again: an end that came in between is among the events.
+      status = await (await openTarget(context, record.plan.target)).status(newest);
+      events = milestones(folder);
+    }
+    const view = foldRun(record, events, status);
+    return {
+      run,
+      status: view.status,
+      model: view.model,
+      method: view.method,
+      target: view.target,
+      createdAt: view.startedAt ?? runTime(run)?.toISOString() ?? null,
+      step: view.progress?.step ?? null,
+      steps: view.progress?.steps ?? null,
+      heldOutLoss: view.heldOutLoss,
+      error: view.error,
+    };
+  } catch (error) {
+    if (!isMoxiError(error)) throw error;
+    const unknown = { model: null, method: null, target: null, step: null, steps: null };
+    return {
+      run,
+      status: "unreadable",
+      ...unknown,
+      createdAt: runTime(run)?.toISOString() ?? null,
+      heldOutLoss: { first: null, last: null, best: null },
+      error: error.message,
+    };
+  }
+}
+
+/** The events that a summary needs: all but the steps, of which the newest is enough. */
+function milestones(folder: string): RunEvent[] {
+  const lines = eventText(folder).split("\n");
+  lines.pop(); // after the last line end: nothing, or a line that is still being written
+  const isStep = (line: string) => /"type": ?"step"/.test(line);
+  const lastStep = lines.findLastIndex(isStep);
+  return lines
+    .filter((line, index) => line !== "" && (index === lastStep || !isStep(line)))
+    .map((line) => JSON.parse(Buffer.from(line, "latin1").toString()) as RunEvent);
+}
+
+/** The recorded events, as bytes: only the few lines that are needed are worth decoding. */
+function eventText(folder: string): string {
+  try {
+    return readFileSync(join(folder, "checkpoints", "events.ndjson"), "latin1");
+  } catch {
+    return ""; // it has said nothing yet
+  }
+}

@@ -1,0 +1,29 @@
+import { MoxiError } from "../base/errors.ts";
+import { hasEnded } from "../run/fold.ts";
+import type { View } from "../run/fold.ts";
+import type { Context } from "./context.ts";
+import { openRun, viewOf } from "./open.ts";
+import { watch } from "./watch.ts";
+
+export interface StopOptions {
+  /** A run's id, or a part of it that is unique. Default: the newest run. */
+  readonly run?: string | undefined;
+  /** `checkpoint` (the default) saves first; `abort` ends the run at once, without saving. */
+  readonly how?: "checkpoint" | "abort" | undefined;
+}
+
+/**
+ * Stops a run and waits until it has ended.
+ *
+ * @throws MoxiError E_RUN_NOT_FOUND, E_RUN_FOLDER, E_RUN_STATE when it had ended before
+ */
+export async function stop(context: Context, options: StopOptions = {}): Promise<View> {
+  const opened = await openRun(context, options.run);
+  let view = await viewOf(opened);
+  if (hasEnded(view.status)) {
+    throw new MoxiError("E_RUN_STATE", `${view.run} is not running: it has ${view.status}`);
+  }
+  await opened.target.stop(opened.refs.at(-1)!, options.how ?? "checkpoint");
+  for await (const update of watch(context, { run: view.run })) view = update.view;
+  return view;
+}

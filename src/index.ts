@@ -1,0 +1,26 @@
+/** Moxi as a library: the same verbs as the command line. Nothing here prints or exits. */
+export { config } from "./api/config.ts";
+export type { ConfigReport } from "./api/config.ts";
+export { createContext } from "./api/context.ts";
+export type { Context } from "./api/context.ts";
+export { logs } from "./api/logs.ts";
+export { resume } from "./api/resume.ts";
+export { runs } from "./api/runs.ts";
+export type { RunSummary } from "./api/runs.ts";
+export { show } from "./api/show.ts";
+export { stop } from "./api/stop.ts";
+export { train } from "./api/train.ts";
+export type { TrainOptions, TrainResult } from "./api/train.ts";
+export { watch } from "./api/watch.ts";
+export type { Update } from "./api/watch.ts";
+export { MoxiError, isMoxiError } from "./base/errors.ts";
+export type { ErrorCode, ErrorJson, Place } from "./base/errors.ts";
+export type { Host, Notice } from "./base/host.ts";
+export { defineConfig } from "./config/config.ts";
+export type { UserConfig } from "./config/config.ts";
+export type { RunEvent } from "./run/event.ts";
+export { fold } from "./run/fold.ts";
+export type { RunStatus, View } from "./run/fold.ts";
+export type { Plan } from "./run/plan.ts";
+export type { Recipe } from "./run/recipe.ts";
+export type { LogLine } from "./targets/target.ts";
