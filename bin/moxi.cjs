@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+// Plain JavaScript that even a very old Node can read, so that it gets a sentence and no syntax error.
+"use strict";
+
+var needed = [22, 18];
+var found = process.versions.node.split(".").map(Number);
+
+if (found[0] < needed[0] || (found[0] === needed[0] && found[1] < needed[1])) {
+  process.stderr.write(
+    "moxi needs Node.js " +
+      needed.join(".") +
+      " or newer, and this is " +
+      process.version +
+      ": https://nodejs.org\n",
+  );
+  process.exitCode = 2;
+} else {
+  start();
+}
+
+function start() {
+  var fs = require("fs");
+  var module_ = require("module");
+  var path = require("path");
+  var url = require("url");
+
+  // Compiled code is kept between calls: it matters for the big, lazily loaded chunks.
+  if (module_.enableCompileCache) module_.enableCompileCache();
+
+  // In a clone the sources run, so that a stale dist never does; the package holds no sources.
+  var sources = path.join(__dirname, "..", "src", "cli", "main.ts");
+  var main = fs.existsSync(sources) ? sources : path.join(__dirname, "..", "dist", "main.js");
+  import(url.pathToFileURL(main).href).catch(function (error) {
+    process.stderr.write("moxi could not start: " + ((error && error.stack) || error) + "\n");
+    process.exitCode = 1;
+  });
+}

@@ -1,0 +1,32 @@
+// What several commands take, with the same words everywhere.
+
+const text = (input: string) => input;
+
+export const json = {
+  kind: "boolean",
+  brief: "print for programs: JSON on stdout",
+  default: false,
+  withNegated: false,
+} as const;
+
+export const wait = {
+  kind: "boolean",
+  brief: "wait while another run uses this machine, instead of refusing",
+  default: false,
+  withNegated: false,
+} as const;
+
+export type RunArgs = [run?: string];
+
+/** The run that a command is about. */
+export const runArgument = {
+  kind: "tuple",
+  parameters: [
+    {
+      brief: "its id or a part of it (the newest run)",
+      placeholder: "run",
+      parse: text,
+      optional: true,
+    },
+  ],
+} as const;

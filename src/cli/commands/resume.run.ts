@@ -1,0 +1,15 @@
+import { resume } from "../../api/resume.ts";
+import type { Cli } from "../cli.ts";
+import { follow } from "../host/follow.ts";
+import { prepare, presenterFor } from "../host/prepare.ts";
+import type { ResumeFlags } from "./resume.ts";
+
+export default async function (this: Cli, flags: ResumeFlags, given?: string): Promise<void> {
+  const presenter = presenterFor(this, flags);
+  const context = this.context(presenter);
+  const { run } = await prepare(this, presenter, (signal) =>
+    resume(context, { run: given, whenBusy: flags.wait ? "wait" : "refuse", signal }),
+  );
+  presenter.started({ how: "resumed", run, previous: null });
+  this.exitWith(await follow(context, this.terminal, presenter, { run, interrupt: "stop" }));
+}

@@ -1,0 +1,37 @@
+import { buildCommand } from "@stricli/core";
+import type { Cli } from "../cli.ts";
+import { bare, configFlags } from "../flags.ts";
+import type { ConfigFlags } from "../flags.ts";
+import { json, wait } from "./parameters.ts";
+
+export interface TrainFlags {
+  readonly runId?: string;
+  readonly wait: boolean;
+  readonly json: boolean;
+  readonly yes: boolean;
+}
+
+export const train = buildCommand<TrainFlags & ConfigFlags, [], Cli>({
+  loader: () => import("./train.run.ts"),
+  parameters: {
+    flags: bare({
+      ...configFlags,
+      runId: {
+        kind: "parsed",
+        brief: "name the run: the same id and plan never start twice",
+        placeholder: "ID",
+        parse: (input: string) => input,
+        optional: true,
+      },
+      wait,
+      yes: {
+        kind: "boolean",
+        brief: "answer yes to every question (a local run asks none)",
+        default: false,
+        withNegated: false,
+      },
+      json,
+    }),
+  },
+  docs: { brief: "fine-tune a model on your dataset, and follow it to the end" },
+});

@@ -1,0 +1,112 @@
+import type { FlagParametersForType } from "@stricli/core";
+import type { UserConfig } from "../config/config.ts";
+
+/** The dotted paths of every setting: "dataset", "lora.rank" ... */
+export type ConfigKey<T = UserConfig> = {
+  [K in keyof T & string]: NonNullable<T[K]> extends readonly unknown[]
+    ? K
+    : NonNullable<T[K]> extends object
+      ? `${K}.${ConfigKey<NonNullable<T[K]>>}`
+      : K;
+}[keyof T & string];
+
+/** A setting of the config as a flag: its text is read and judged where the whole config is. */
+export interface ConfigFlag {
+  readonly kind: "parsed";
+  readonly parse: (input: string) => string;
+  readonly placeholder: string;
+  readonly brief: string;
+  readonly optional: true;
+  /** The flag may stand alone. */
+  readonly inferEmpty?: true;
+  /** The flag may be repeated. */
+  readonly variadic?: true;
+}
+
+const text = (placeholder: string, brief: string): ConfigFlag => ({
+  kind: "parsed",
+  parse: (input) => input,
+  placeholder,
+  brief,
+  optional: true,
+});
+const number = (brief: string) => text("N", brief);
+
+/** Every setting that can be written in a config file, as a flag. */
+const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
+  dataset: text("PATH", "the rows to learn from"),
+  model: text("MODEL", "a hub id, a folder, or moxi:tiny (a toy)"),
+  revision: text("REV", "the commit, branch or tag of a hub model"),
+  method: text("lora|full", "train an adapter, or every weight"),
+  target: text("TARGET", "where to train: local, sagemaker or ec2"),
+  epochs: number("passes over the training rows"),
+  effectiveBatch: number("sequences per optimizer step, on any machine"),
+  microBatch: number("sequences per forward pass (what fits)"),
+  learningRate: number("the highest learning rate"),
+  schedule: text("NAME", "learning rate: cosine, linear or constant"),
+  warmup: number("share of the steps that warms up, 0 to 1"),
+  weightDecay: number("weight decay"),
+  maxGradNorm: number("gradients are clipped to this norm"),
+  maxSeqLength: number("drop rows of more tokens than this"),
+  gradientCheckpointing: {
+    ...text("BOOL", "less memory for more time (when needed)"),
+    parse: (input) => input || "true",
+    inferEmpty: true,
+  },
+  seed: number("of everything that is random"),
+  "lora.rank": number("the adapter's rank"),
+  "lora.alpha": number("the adapter's scale"),
+  "lora.dropout": number("the adapter's dropout, 0 to 1"),
+  "split.evalFraction": number("share of the rows that is held out (0.05)"),
+  "split.maxEvalRows": number("at most this many held-out rows (500)"),
+  "split.groupBy": text("FIELD", "rows with the same value stay on one side"),
+  evalEverySteps: number("score the held-out rows every so many steps"),
+  saveEverySteps: number("keep a checkpoint every so many steps"),
+  prompts: { ...text("TEXT", "sample this before and after; repeatable"), variadic: true },
+  generationTokens: number("new tokens a sample may have"),
+  maxHours: number("stop, with a checkpoint, after so many hours"),
+};
+
+type ParameterName<K extends string> = K extends `${infer Group}.${infer Name}`
+  ? `${Group}${Capitalize<Name>}`
+  : K;
+
+/** What stricli hands to a command: the text of each setting that was given. */
+export type ConfigFlags = {
+  readonly [K in ConfigKey as ParameterName<K>]?: K extends "prompts" ? readonly string[] : string;
+};
+
+/** "lora.rank" as the name of a parameter: "loraRank", typed --lora-rank or --loraRank. */
+function parameterName(key: string): string {
+  return key.replace(/\.(\w)/g, (_dot, letter: string) => letter.toUpperCase());
+}
+
+/** For a command's parameters. */
+export const configFlags: FlagParametersForType<ConfigFlags> = Object.fromEntries(
+  Object.entries(byKey).map(([key, spec]) => [parameterName(key), spec]),
+) as unknown as FlagParametersForType<ConfigFlags>;
+
+/** A record without a prototype: stricli looks names up, and `--constructor` is no flag of ours. */
+export function bare<T extends object>(record: T): T {
+  return Object.assign(Object.create(null) as T, record);
+}
+
+/** The settings that were given as flags, by their dotted keys in the config. */
+export function givenSettings(flags: ConfigFlags): Record<string, unknown> {
+  const given: Record<string, unknown> = {};
+  for (const key of Object.keys(byKey)) {
+    const value = flags[parameterName(key) as keyof ConfigFlags];
+    if (value !== undefined) given[key] = value;
+  }
+  return given;
+}
+
+/** "learningRate" as it is typed: "learning-rate". */
+export function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** Accepts `--lora.rank`, named as in the config, for `--lora-rank`. */
+export function withoutDots(argument: string): string {
+  return argument.replace(/^--[a-zA-Z][\w.-]*/, (name) => name.replaceAll(".", "-"));
+}

@@ -1,0 +1,104 @@
+import { expect, test } from "vitest";
+import { view } from "../../../test/fixtures/story.ts";
+import { createStyle } from "../terminal.ts";
+import { outcomeLines } from "./outcome.ts";
+import { width } from "./text.ts";
+
+const options = { columns: 80, style: createStyle(false), cwd: "/project" };
+
+test("a run that succeeded, in 80 columns", () => {
+  const lines = outcomeLines(view({ end: "succeeded" }), options);
+  expect(lines.join("\n")).toMatchInlineSnapshot(`
+    " 7.00 ┤●⡤⣀
+          │  ⠁⠓⠢⢄⡀
+          │     ⠈⠈●⠖⡤⣀⡀⡀
+          │           ⠈⠘⠱●⠔⡤⣀⡀⡀
+          │                 ⠁⠈⠘⠑⠊●⠔⠤⢄⢄⢄⢄●⣀⢀⡀⡀⡀ ●⢀
+     3.30 ┤                              ⠁⠁⠈⠈⠈⠉⠊⠊⠋⠑⠑⠑⠑●⠞⠒⠢⠳⠢⠒⠔●⠔⠢⢢⠦⠤⠔●⠤⠤⢢⢦⠦⠔●⡠⢄⢦⢦⠤⠤●
+
+           ━ loss 3.584   ● held-out 3.650, 7.000 before training
+
+    ✓ succeeded in 1m 43s
+      held-out loss 7.000 → 3.650, × 0.52 (32 rows never trained on)
+
+    one prompt, answered before and after training:
+
+    prompt  │ Write a README for this project.
+            │
+            │ package.json
+            │ src/index.js
+            │ … 4 more lines
+            │
+    before  │ \\u0007 qxz;; {{{ the the\\u001b[31m}} ]]of of 0x7f 日本 … … … .. .. of
+            │
+    after   │ # tiny-parse
+            │
+            │ > Parse small things, quickly.
+            │
+            │ ## Install
+            │
+            │ \`\`\`sh
+            │ npm install tiny-parse
+            │ \`\`\`
+            │
+            │ ## Usage
+            │
+            │ \`\`\`js
+            │ const parse = require("tiny-parse");
+            │ parse("a=1"); // { a: "1" }
+            │ \`\`\`
+
+    the model, 2.3 MB in 8 files:
+      .moxi/runs/moxi-20261123-141207-calm-otter-7f3k/ml/model
+
+    next, in any Python that has transformers:
+
+      from transformers import pipeline
+      model = ".moxi/runs/moxi-20261123-141207-calm-otter-7f3k/ml/model"
+      chat = pipeline("text-generation", model)
+      answer = chat([{"role": "user", "content": "Hello"}])
+      print(answer[0]["generated_text"][-1]["content"])
+
+    or here:
+      npx moxi show calm-otter-7f3k
+          settings, curve and samples of this run
+      npx moxi train --model HuggingFaceTB/SmolLM2-135M-Instruct
+          moxi:tiny is a toy that shows the way; this trains a real model"
+  `);
+  for (const line of lines) expect(width(line), line).toBeLessThanOrEqual(80);
+});
+
+test("an adapter of a real model is loaded with peft, and no toy is spoken of", () => {
+  const text = outcomeLines(
+    view({ end: "succeeded", model: "org/model", artifact: "adapter" }),
+    options,
+  ).join("\n");
+  expect(text).toContain("the adapter, 2.3 MB in 8 files:");
+  expect(text).toContain("in any Python that has transformers and peft:");
+  expect(text).not.toContain("toy");
+});
+
+test("a run that failed tells why, its newest log lines and how to go on", () => {
+  const logs = ["Traceback", "RuntimeError: out of memory \u001b[31m"];
+  const text = outcomeLines(view({ end: "failed", upTo: 100 }), { ...options, logs }).join("\n");
+  expect(text).toContain(
+    "✗ failed after 46s at step 100 of 230; the checkpoint at step 92 is kept",
+  );
+  expect(text).toContain("error  RuntimeError: out of memory");
+  expect(text).toContain("       │ RuntimeError: out of memory \\u001b[31m");
+  expect(text).toContain("npx moxi resume calm-otter-7f3k\n      goes on from the checkpoint");
+});
+
+test("a run whose process is gone says so; without a checkpoint it starts again", () => {
+  const text = outcomeLines(view({ upTo: 50, status: { state: "gone" } }), options).join("\n");
+  expect(text).toContain("■ interrupted after");
+  expect(text).toContain("at step 50 of 230; no checkpoint was kept");
+  expect(text).toContain("ended without a word");
+  expect(text).toContain("starts again");
+});
+
+test("a run that ended before its first step has no curve, no loss and no samples to show", () => {
+  const lines = outcomeLines(view({ end: "failed", upTo: 0 }), options);
+  expect(lines[0]).toMatch(/^✗ failed after \d+s; no checkpoint was kept$/);
+  expect(lines.join("\n")).not.toContain("before and after");
+});

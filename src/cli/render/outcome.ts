@@ -1,0 +1,160 @@
+import { formatBytes, formatCount, formatDuration, printable } from "../../base/format.ts";
+import type { GenerationEvent } from "../../run/event.ts";
+import type { View } from "../../run/fold.ts";
+import { toyModel } from "../../run/recipe.ts";
+import type { Style } from "../terminal.ts";
+import { curve } from "./live.ts";
+import { labelled, wrap } from "./text.ts";
+import { attemptSeconds, command, lossText, pathText, shortName, statusText } from "./words.ts";
+
+export interface OutcomeOptions {
+  readonly columns: number;
+  readonly style: Style;
+  readonly cwd: string;
+  /** The newest lines that the trainer printed, to tell why it failed. */
+  readonly logs?: readonly string[];
+}
+
+/** Blocks of lines with an empty line between two of them; empty blocks vanish. */
+export function blocks(...parts: readonly (readonly string[])[]): string[] {
+  return parts
+    .filter((part) => part.length > 0)
+    .flatMap((part, index) => (index === 0 ? part : ["", ...part]));
+}
+
+/** How a run ended: the outcome, what it learned, where the model is and what to type next. */
+export function outcomeLines(view: View, options: OutcomeOptions): string[] {
+  const { columns, style } = options;
+  return blocks(
+    curve(view, { columns, rows: 6, style }),
+    [headline(view, style), ...heldOutLines(view, style)],
+    failureLines(view, options),
+    sampleLines(view, options),
+    artifactLines(view, options),
+    nextLines(view, options),
+  );
+}
+
+function headline(view: View, style: Style): string {
+  const attempt = view.attempts.length > 1 ? ` (attempt ${view.attempts.length})` : "";
+  const after = formatDuration(attemptSeconds(view, 0)) + attempt;
+  const status = statusText(view.status, style);
+  const { progress, checkpoint } = view;
+  if (view.status === "succeeded") return `${status} in ${after}`;
+  const at =
+    progress === null
+      ? ""
+      : ` at step ${formatCount(progress.step)} of ${formatCount(progress.steps)}`;
+  const kept =
+    checkpoint === null
+      ? "; no checkpoint was kept"
+      : `; the checkpoint at step ${formatCount(checkpoint.step)} is kept`;
+  return `${status} after ${after}${at}${kept}`;
+}
+
+/** "held-out loss  6.914 -> 4.019, 0.58 times what it was". */
+export function heldOutLines(view: View, style: Style): string[] {
+  const { first, last, best } = view.heldOutLoss;
+  if (first === null || last === null || view.evals.length < 2) return [];
+  const times = style.bold(`× ${(last / first).toFixed(2)}`);
+  const lowest = best !== null && best < last ? `, lowest ${lossText(best)}` : "";
+  return [
+    `  held-out loss ${lossText(first)} → ${lossText(last)}, ${times}${lowest} ` +
+      style.dim(`(${formatCount(view.rows.eval)} rows never trained on)`),
+  ];
+}
+
+function failureLines(view: View, { columns, style, logs = [] }: OutcomeOptions): string[] {
+  if (view.status === "interrupted") {
+    return labelled(
+      "",
+      "It ended without a word: the process was killed, or the machine went down.",
+      columns,
+    );
+  }
+  if (view.status !== "failed") return [];
+  const reason = view.error === null ? [] : labelled("error  ", printable(view.error), columns);
+  const printed = logs
+    .slice(-12)
+    .flatMap((line) => wrap(printable(line.slice(0, 1000)), columns - 9));
+  return blocks(
+    reason.map((line, index) => (index === 0 ? style.red(line.slice(0, 5)) + line.slice(5) : line)),
+    printed.map((line) => style.dim(`       │ ${line}`)),
+  );
+}
+
+/** The same prompt, answered before training and now; nothing where only one of the two is known. */
+export function sampleLines(
+  view: View,
+  { columns, style }: { readonly columns: number; readonly style: Style },
+): string[] {
+  const before = view.generations.find((item) => item.step === 0);
+  const after = view.generations.findLast((item) => item.index === before?.index);
+  if (before === undefined || after === undefined || after.step === 0) return [];
+  const block = (label: string, text: GenerationEvent["text"], most: number) =>
+    excerpt(text, Math.min(columns, 100) - 10, most).map((line, index) =>
+      `${style.bold((index === 0 ? label : "").padEnd(7))} ${style.dim("│")} ${line}`.trimEnd(),
+    );
+  const gap = style.dim("        │");
+  return [
+    style.dim("one prompt, answered before and after training:"),
+    "",
+    ...block("prompt", before.prompt, 5),
+    gap,
+    ...block("before", before.text, 5),
+    gap,
+    ...block("after", after.text, 16),
+  ];
+}
+
+/** The first lines of a foreign text, safe to print; it says how much is left out. */
+function excerpt(text: string, columns: number, most: number): string[] {
+  const lines = wrap(printable(text).replaceAll("\t", "  ").trim(), Math.max(20, columns));
+  if (lines.join("") === "") return ["(nothing)"];
+  const kept = lines.filter((line, index) => line !== "" || lines[index - 1] !== "");
+  if (kept.length <= most) return kept;
+  return [...kept.slice(0, most - 1), `… ${kept.length - most + 1} more lines`];
+}
+
+function artifactLines(view: View, { style, cwd }: OutcomeOptions): string[] {
+  const { artifact } = view;
+  if (artifact === null) return [];
+  const size = `${formatBytes(artifact.bytes)} in ${artifact.files} files`;
+  return [`the ${artifact.kind}, ${size}:`, `  ${style.bold(pathText(artifact.path, cwd))}`];
+}
+
+function nextLines(view: View, options: OutcomeOptions): string[] {
+  const { style, cwd } = options;
+  const hint = (typed: string, meaning: string) => [`  ${typed}`, style.dim(`      ${meaning}`)];
+  if (view.artifact === null) {
+    const resume = view.checkpoint === null ? "starts again" : "goes on from the checkpoint";
+    return [
+      "next:",
+      ...hint(`${command} resume ${shortName(view.run)}`, resume),
+      ...hint(`${command} logs ${shortName(view.run)}`, "everything that the trainer printed"),
+    ];
+  }
+  const path = JSON.stringify(pathText(view.artifact.path, cwd));
+  const packages = view.artifact.kind === "adapter" ? "transformers and peft" : "transformers";
+  return blocks(
+    [
+      `next, in any Python that has ${packages}:`,
+      "",
+      "  from transformers import pipeline",
+      `  model = ${path}`,
+      `  chat = pipeline("text-generation", model)`,
+      `  answer = chat([{"role": "user", "content": "Hello"}])`,
+      `  print(answer[0]["generated_text"][-1]["content"])`,
+    ],
+    [
+      "or here:",
+      ...hint(`${command} show ${shortName(view.run)}`, "settings, curve and samples of this run"),
+      ...(view.model === toyModel
+        ? hint(
+            `${command} train --model HuggingFaceTB/SmolLM2-135M-Instruct`,
+            `${toyModel} is a toy that shows the way; this trains a real model`,
+          )
+        : []),
+    ],
+  );
+}
