@@ -1,0 +1,56 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { OutputChunk } from "rolldown";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { bundle } from "../scripts/build.ts";
+
+// Milliseconds differ from machine to machine; what a start has to load does not.
+
+const folder = mkdtempSync(join(tmpdir(), "moxi-chunks-"));
+let chunks: OutputChunk[];
+
+beforeAll(async () => {
+  chunks = await bundle(folder);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** The chunks that are loaded with some chunk, itself included: all that it imports statically. */
+function loadedWith(start: OutputChunk): OutputChunk[] {
+  const loaded = new Set([start]);
+  for (const chunk of loaded) {
+    for (const file of chunk.imports) {
+      const imported = chunks.find(({ fileName }) => fileName === file);
+      if (imported !== undefined) loaded.add(imported);
+    }
+  }
+  return [...loaded];
+}
+
+const main = () => chunks.find(({ fileName }) => fileName === "main.js")!;
+const modules = (list: readonly OutputChunk[]) => list.flatMap(({ moduleIds }) => moduleIds);
+const bytes = (list: readonly OutputChunk[]) =>
+  list.reduce((sum, { code }) => sum + Buffer.byteLength(code), 0);
+const heavy = /node_modules\/(?:@aws-sdk|@smithy|zod|yaml|jsonc-parser|@huggingface)\//;
+
+test("the bundle holds the heavy packages at all", () => {
+  expect(modules(chunks).some((id) => /node_modules\/zod\//.test(id))).toBe(true);
+});
+
+test("moxi --help loads less than 60 kB, and nothing heavy", () => {
+  const loaded = loadedWith(main());
+  expect(modules(loaded).filter((id) => heavy.test(id))).toEqual([]);
+  expect(modules(loaded).filter((id) => id.includes(".run.ts"))).toEqual([]);
+  expect(bytes(loaded)).toBeLessThan(60_000);
+});
+
+test.each(["runs", "show", "watch", "logs", "stop"])("moxi %s loads nothing heavy", (name) => {
+  const command = chunks.find(({ moduleIds }) =>
+    moduleIds.some((id) => id.endsWith(`/src/cli/commands/${name}.run.ts`)),
+  );
+  expect(modules(loadedWith(command!)).filter((id) => heavy.test(id))).toEqual([]);
+});
+
+test("what every start imports of Node is taken without the rest of its module", () => {
+  for (const { code } of chunks) expect(code).not.toMatch(/\bfrom\s*["'`]node:/);
+});
