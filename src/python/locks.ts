@@ -28,7 +28,9 @@ export interface Locks {
 export async function readLocks(localFile: string): Promise<Locks> {
   const folder = dirname(localFile);
   const torchFile = join(folder, "torch.txt");
-  const [local, torch] = await Promise.all([read(localFile), read(torchFile)]);
+  // One after the other: of two missing files the same one is always told.
+  const local = await read(localFile);
+  const torch = await read(torchFile);
   const packages = [...parseLock(local, localFile), ...parseLock(torch, torchFile)];
   const version = packages.find((entry) => entry.name === "torch")?.version;
   if (version === undefined) throw broken(torchFile, "it does not name torch");
