@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { canonicalRow, RowProblem } from "./canonical.ts";
+import { canonicalRow } from "./canonical.ts";
+import { RowProblem } from "./problem.ts";
 
 interface Vector {
   readonly name: string;

@@ -1,20 +1,36 @@
 import { nearestName } from "../base/format.ts";
 import { isRecord } from "../base/json.ts";
+import { describe, field, outdated, quoted, refuseBlank, RowProblem, textAt } from "./problem.ts";
+import type { Fields } from "./problem.ts";
 import { isBlank, renderNumber, renderObject, UnwritableNumber } from "./render.ts";
+import { readToolCalls, readTools } from "./tools.ts";
+import type { ToolCall } from "./tools.ts";
 
 export interface Message {
   readonly role: Role;
+  /** "" for a turn of the assistant that only calls tools. */
   readonly content: string;
   /** 0: context only, never learned. */
   readonly weight?: 0 | 1;
+  /** What the assistant thought before it answered; templates decide where it is seen. */
+  readonly reasoning_content?: string;
+  readonly tool_calls?: readonly ToolCall[];
+  /** Of a tool's turn: the call that it answers. */
+  readonly tool_call_id?: string;
+  /** Of a tool's turn: the tool. */
+  readonly name?: string;
 }
 
-const roles = ["system", "user", "assistant"] as const;
+const roles = ["system", "developer", "user", "assistant", "tool"] as const;
 export type Role = (typeof roles)[number];
 
 /** The one form of row that is split, fingerprinted, uploaded and trained on. */
 export type CanonicalRow = (
-  | { readonly messages: readonly Message[] }
+  | {
+      readonly messages: readonly Message[];
+      /** The JSON text of an array of `{type: "function", function: {name, ...}}`. */
+      readonly tools?: string;
+    }
   | { readonly text: string }
 ) & {
   /** Rows of one group stay on one side of the split. */
@@ -30,41 +46,18 @@ export const shapes = {
 } as const;
 export type Shape = keyof typeof shapes;
 
-/** Why a row cannot be trained on; `schema/vectors/rows.json` shows each. */
-export type Reason =
-  | "shape"
-  | "missing"
-  | "blank"
-  | "type"
-  | "value"
-  | "conflict"
-  | "role"
-  | "no-assistant"
-  | "number"
-  | "unsupported";
-
-/** What is wrong with a row: the first thing that was found. */
-export class RowProblem extends Error {
-  /** "" for the row itself; e.g. "messages[2].role". */
-  readonly field: string;
-  readonly reason: Reason;
-
-  constructor(field: string, reason: Reason, message: string) {
-    super(message);
-    this.field = field;
-    this.reason = reason;
-  }
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
 /**
  * Turns a row as JSON.parse gives it into the canonical form.
  *
  * - A field that is null counts as absent. Fields not named here are ignored.
  * - `{instruction, input?, output | content}`: the user says the instruction, an empty line and the
  *   input unless it is blank (an object is shown by {@link renderObject}); the assistant answers.
- * - `{messages: [{role, content, weight?}]}`: kept; at least one assistant turn that is learned.
+ * - `{messages: [{role, content, weight?, ...}], tools?}`: kept; at least one assistant turn that is
+ *   learned. Only its known keys are: see {@link Message}.
+ * - `tool_calls` are `{id?, function: {name, arguments}}` or `{id?, name, arguments}`; arguments are
+ *   an object or its JSON text. `tools` are an array or its JSON text, each `{type, function: {name,
+ *   ...}}` or `{name, ...}`. Both become JSON text in which entries keep their order, which models
+ *   see ({@link exactJson}). An empty list counts as absent.
  * - `{prompt, completion}`: one turn each. `{text}`: learned as it is.
  * - Text is never changed, except that half a surrogate pair becomes U+FFFD: it has no UTF-8.
  * - `group` is the value of the field `groupBy` (text, or a number written as in an input).
@@ -85,15 +78,10 @@ export function shapeOf(row: Fields): Shape | undefined {
   return (Object.keys(shapes) as Shape[]).find((shape) => field(row, shapes[shape]) !== undefined);
 }
 
-/** A row's own field; null and what objects inherit count as absent. */
-export function field(row: Fields, name: string): unknown {
-  return Object.hasOwn(row, name) ? (row[name] ?? undefined) : undefined;
-}
-
 function readBody(row: Fields): CanonicalRow {
   switch (shapeOf(row)) {
     case "chat":
-      return { messages: readMessages(row) };
+      return readChat(row);
     case "alpaca":
       return dialogue(readInstruction(row), readAnswer(row));
     case "prompt":
@@ -144,34 +132,52 @@ function readAnswer(row: Fields): string {
   return readText(row, output === undefined ? "content" : "output");
 }
 
-function readMessages(row: Fields): Message[] {
+function readChat(row: Fields): CanonicalRow {
   const messages = field(row, "messages");
   if (!Array.isArray(messages)) {
     throw new RowProblem("messages", "type", `messages is ${describe(messages)}, not an array`);
   }
-  if (field(row, "tools") !== undefined) throw unsupported("tools");
+  if (field(row, "functions") !== undefined) throw outdated("functions", "tools");
+  const tools = readTools(field(row, "tools"));
   const read = messages.map((message, index) => readMessage(message, `messages[${index}]`));
   if (!read.some((message) => message.role === "assistant" && message.weight !== 0)) {
     throw new RowProblem("messages", "no-assistant", "no turn of the assistant to learn from");
   }
-  return read;
+  const call = read.findIndex((message) => message.tool_calls !== undefined);
+  const answer = read.findIndex((message) => message.role === "tool");
+  if (answer !== -1 && (call === -1 || answer < call)) {
+    const path = `messages[${answer}].role`;
+    throw new RowProblem(path, "order", `${path}: a tool answers before any tool was called`);
+  }
+  return tools === undefined ? { messages: read } : { messages: read, tools };
 }
 
 function readMessage(message: unknown, path: string): Message {
   if (!isRecord(message)) {
     throw new RowProblem(path, "type", `${path} is ${describe(message)}, not an object`);
   }
-  for (const name of ["tool_calls", "function_call"]) {
-    if (field(message, name) !== undefined) throw unsupported(`${path}.${name}`);
+  if (field(message, "function_call") !== undefined) {
+    throw outdated(`${path}.function_call`, "tool_calls");
   }
   const role = readRole(message, `${path}.role`);
-  const content = textAt(field(message, "content"), `${path}.content`);
-  if (role === "assistant") refuseBlank(content, `${path}.content`);
+  const calls = readToolCalls(message, role, `${path}.tool_calls`);
+  const given = field(message, "content");
+  const content =
+    given === undefined && calls !== undefined ? "" : textAt(given, `${path}.content`);
+  if (role === "assistant" && calls === undefined) refuseBlank(content, `${path}.content`);
   const weight = field(message, "weight");
   if (weight !== undefined && weight !== 0 && weight !== 1) {
     throw new RowProblem(`${path}.weight`, "value", `${path}.weight must be 0 or 1`);
   }
-  return weight === undefined ? { role, content } : { role, content, weight };
+  const more: Record<string, unknown> = { weight, tool_calls: calls };
+  const texts =
+    role === "assistant" ? ["reasoning_content"] : role === "tool" ? ["tool_call_id", "name"] : [];
+  for (const name of texts) {
+    const text = field(message, name);
+    if (text !== undefined) more[name] = textAt(text, `${path}.${name}`);
+  }
+  const kept = Object.entries(more).filter(([, value]) => value !== undefined);
+  return { role, content, ...Object.fromEntries(kept) };
 }
 
 function readRole(message: Fields, path: string): Role {
@@ -199,17 +205,6 @@ function readText(row: Fields, name: string): string {
   return text;
 }
 
-function textAt(value: unknown, path: string): string {
-  if (value === undefined) throw new RowProblem(path, "missing", `${path} is missing`);
-  if (typeof value === "string") return value.toWellFormed();
-  throw new RowProblem(path, "type", `${path} is ${describe(value)}, not text`);
-}
-
-function refuseBlank(text: string, path: string): void {
-  if (!isBlank(text)) return;
-  throw new RowProblem(path, "blank", `${path} is ${text === "" ? "empty" : "blank"}`);
-}
-
 function withNumbers(path: string, render: () => string): string {
   try {
     return render();
@@ -220,27 +215,9 @@ function withNumbers(path: string, render: () => string): string {
   }
 }
 
-function unsupported(path: string): RowProblem {
-  return new RowProblem(path, "unsupported", `${path}: tool use cannot be trained on yet`);
-}
-
 function unknownShape(row: Fields): string {
   const names = Object.keys(row);
   const has =
     names.length === 0 ? "it is empty" : `it has ${names.slice(0, 6).map(quoted).join(", ")}`;
   return `the row has none of ${Object.values(shapes).join(", ")}: ${has}`;
-}
-
-/** What a JSON value is, as people say it: "a number (7)". */
-function describe(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "an array";
-  if (typeof value === "object") return "an object";
-  if (typeof value === "string") return "text";
-  return typeof value === "number" ? `a number (${value})` : JSON.stringify(value);
-}
-
-/** Foreign text, short enough for a message and on one line. */
-function quoted(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
 }

@@ -1,8 +1,9 @@
 import { MoxiError } from "../base/errors.ts";
 import { formatCount, nearestName, printable } from "../base/format.ts";
 import { isRecord } from "../base/json.ts";
-import { canonicalRow, RowProblem, shapeOf, shapes } from "./canonical.ts";
+import { canonicalRow, shapeOf, shapes } from "./canonical.ts";
 import type { CanonicalRow, Shape } from "./canonical.ts";
+import { RowProblem } from "./problem.ts";
 import type { Batch, RawRow } from "./read/rows.ts";
 import { emptyDataset } from "./read/source.ts";
 import type { Source } from "./read/source.ts";
@@ -142,8 +143,12 @@ function unknownGroup(source: Source, groupBy: string, names: ReadonlySet<string
 
 /** True if U+FFFD took the place of half a surrogate pair. */
 function wasMended(row: CanonicalRow, value: unknown): boolean {
-  const texts = "text" in row ? [row.text] : row.messages.map((message) => message.content);
-  return texts.some((text) => text.includes("\ufffd")) && hasHalfPair(value);
+  return holdsReplacement(row) && hasHalfPair(value);
+}
+
+function holdsReplacement(value: unknown): boolean {
+  if (typeof value === "string") return value.includes("\ufffd");
+  return typeof value === "object" && value !== null && Object.values(value).some(holdsReplacement);
 }
 
 function hasHalfPair(value: unknown): boolean {

@@ -2,31 +2,32 @@
 
 `schema/vectors/` holds both languages to them.
 
-Accepted: `{messages: [{role, content, weight?}]}`, `{instruction, input?, output | content}` with a
-text or an object as input, `{prompt, completion}`, `{text}`. A field that is null counts as absent;
-other fields are ignored; text is never changed, except that half a surrogate pair becomes U+FFFD.
+Accepted: `{messages: [{role, content, weight?, tool_calls?, ...}], tools?}`, `{instruction, input?,
+output | content}` with a text or an object as input, `{prompt, completion}`, `{text}`. A field that
+is null counts as absent; other fields are ignored; text is never changed, except that half a
+surrogate pair becomes U+FFFD.
 """
 
 import re
 from typing import Any
 
+from .exact import javascript_order, number
+from .problem import (
+    RowProblem,
+    describe,
+    is_blank,
+    is_number,
+    outdated,
+    quoted,
+    refuse_blank,
+    text_at,
+    whole,
+)
+from .tools import read_tool_calls, read_tools
+
 Row = dict[str, Any]
 
-ROLES = ("system", "user", "assistant")
-
-# What JavaScript's \s matches, and the zero-width space.
-_BLANK = re.compile("[\t\n\v\f\r \u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff]*")
-_HALF = re.compile("[\ud800-\udfff]")
-_LARGEST = 2**53 - 1
-
-
-class RowProblem(Exception):
-    """Why a row cannot be trained on: a field ("" for the row itself), a reason, a message."""
-
-    def __init__(self, field: str, reason: str, message: str):
-        super().__init__(message)
-        self.field = field
-        self.reason = reason
+ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 def canonical_row(row: Any, group_by: str | None = None) -> Row:
@@ -35,7 +36,7 @@ def canonical_row(row: Any, group_by: str | None = None) -> Row:
     Raises RowProblem for the first thing that is wrong.
     """
     if not isinstance(row, dict):
-        raise RowProblem("", "type", f"the row is {_describe(row)}, not an object")
+        raise RowProblem("", "type", f"the row is {describe(row)}, not an object")
     body = _body(row)
     group = None if group_by is None else _group(row, group_by)
     return body if group is None else body | {"group": group}
@@ -49,20 +50,16 @@ def render_object(value: dict[str, Any]) -> str:
     return "\n".join(_object_lines(value))
 
 
-def is_blank(text: str) -> bool:
-    return _BLANK.fullmatch(text) is not None
-
-
 def _body(row: Row) -> Row:
     if row.get("messages") is not None:
-        return {"messages": _messages(row)}
+        return _chat(row)
     if row.get("instruction") is not None:
         return _dialogue(_instruction(row), _answer(row))
     if row.get("prompt") is not None:
         return _dialogue(_text(row, "prompt"), _text(row, "completion"))
     if row.get("text") is not None:
         return {"text": _text(row, "text")}
-    has = ", ".join(map(_quoted, list(row)[:6]))
+    has = ", ".join(map(quoted, list(row)[:6]))
     message = "the row has none of messages, instruction, prompt, text"
     raise RowProblem("", "shape", f"{message}: " + (f"it has {has}" if has else "it is empty"))
 
@@ -78,8 +75,8 @@ def _instruction(row: Row) -> str:
     if isinstance(given, dict):
         given = _with_numbers("input", lambda: render_object(given))
     elif given is not None and not isinstance(given, str):
-        raise RowProblem("input", "type", f"input is {_describe(given)}, not text or an object")
-    return instruction if given is None or is_blank(given) else f"{instruction}\n\n{_whole(given)}"
+        raise RowProblem("input", "type", f"input is {describe(given)}, not text or an object")
+    return instruction if given is None or is_blank(given) else f"{instruction}\n\n{whole(given)}"
 
 
 def _answer(row: Row) -> str:
@@ -91,38 +88,53 @@ def _answer(row: Row) -> str:
     return _text(row, "content" if output is None else "output")
 
 
-def _messages(row: Row) -> list[Row]:
+def _chat(row: Row) -> Row:
     messages = row["messages"]
     if not isinstance(messages, list):
-        raise RowProblem("messages", "type", f"messages is {_describe(messages)}, not an array")
-    if row.get("tools") is not None:
-        raise _unsupported("tools")
+        raise RowProblem("messages", "type", f"messages is {describe(messages)}, not an array")
+    if row.get("functions") is not None:
+        raise outdated("functions", "tools")
+    tools = read_tools(row.get("tools"))
     read = [_message(message, f"messages[{index}]") for index, message in enumerate(messages)]
     if not any(message["role"] == "assistant" and message.get("weight") != 0 for message in read):
         raise RowProblem("messages", "no-assistant", "no turn of the assistant to learn from")
-    return read
+    called = False
+    for index, message in enumerate(read):
+        called = called or "tool_calls" in message
+        if message["role"] == "tool" and not called:
+            path = f"messages[{index}].role"
+            raise RowProblem(path, "order", f"{path}: a tool answers before any tool was called")
+    return {"messages": read} if tools is None else {"messages": read, "tools": tools}
 
 
 def _message(message: Any, path: str) -> Row:
     if not isinstance(message, dict):
-        raise RowProblem(path, "type", f"{path} is {_describe(message)}, not an object")
-    for name in ("tool_calls", "function_call"):
-        if message.get(name) is not None:
-            raise _unsupported(f"{path}.{name}")
-    role = _text_at(message.get("role"), f"{path}.role")
+        raise RowProblem(path, "type", f"{path} is {describe(message)}, not an object")
+    if message.get("function_call") is not None:
+        raise outdated(f"{path}.function_call", "tool_calls")
+    role = text_at(message.get("role"), f"{path}.role")
     if role not in ROLES:
         raise RowProblem(
-            f"{path}.role", "role", f"{path}.role is {_quoted(role)}: use {', '.join(ROLES)}"
+            f"{path}.role", "role", f"{path}.role is {quoted(role)}: use {', '.join(ROLES)}"
         )
-    content = _text_at(message.get("content"), f"{path}.content")
-    if role == "assistant":
-        _refuse_blank(content, f"{path}.content")
+    calls = read_tool_calls(message, role, f"{path}.tool_calls")
+    given = message.get("content")
+    content = "" if given is None and calls else text_at(given, f"{path}.content")
+    if role == "assistant" and not calls:
+        refuse_blank(content, f"{path}.content")
+    read: Row = {"role": role, "content": content}
     weight = message.get("weight")
-    if weight is None:
-        return {"role": role, "content": content}
-    if isinstance(weight, bool) or weight not in (0, 1):
-        raise RowProblem(f"{path}.weight", "value", f"{path}.weight must be 0 or 1")
-    return {"role": role, "content": content, "weight": int(weight)}
+    if weight is not None:
+        if isinstance(weight, bool) or weight not in (0, 1):
+            raise RowProblem(f"{path}.weight", "value", f"{path}.weight must be 0 or 1")
+        read["weight"] = int(weight)
+    if calls:
+        read["tool_calls"] = calls
+    texts = {"assistant": ("reasoning_content",), "tool": ("tool_call_id", "name")}
+    for name in texts.get(role, ()):
+        if message.get(name) is not None:
+            read[name] = text_at(message[name], f"{path}.{name}")
+    return read
 
 
 def _group(row: Row, name: str) -> str | None:
@@ -130,49 +142,32 @@ def _group(row: Row, name: str) -> str | None:
     if group is None:
         return None
     if isinstance(group, str):
-        return None if is_blank(group) else _whole(group)
-    if _is_number(group):
-        return _with_numbers(name, lambda: _number(group))
-    message = f"{_quoted(name)} groups the rows and is {_describe(group)}, not text or a number"
+        return None if is_blank(group) else whole(group)
+    if is_number(group):
+        return _with_numbers(name, lambda: number(group))
+    message = f"{quoted(name)} groups the rows and is {describe(group)}, not text or a number"
     raise RowProblem(name, "type", message)
 
 
 def _text(row: Row, name: str) -> str:
-    text = _text_at(row.get(name), name)
-    _refuse_blank(text, name)
+    text = text_at(row.get(name), name)
+    refuse_blank(text, name)
     return text
-
-
-def _text_at(value: Any, path: str) -> str:
-    if value is None:
-        raise RowProblem(path, "missing", f"{path} is missing")
-    if not isinstance(value, str):
-        raise RowProblem(path, "type", f"{path} is {_describe(value)}, not text")
-    return _whole(value)
-
-
-def _refuse_blank(text: str, path: str) -> None:
-    if is_blank(text):
-        raise RowProblem(path, "blank", f"{path} is {'blank' if text else 'empty'}")
 
 
 def _with_numbers(path: str, render: Any) -> str:
     try:
         return render()
     except ValueError as error:
-        what = f"{_quoted(path)} holds the number {error}"
+        what = f"{quoted(path)} holds the number {error}"
         message = f"{what}, which cannot be written exactly: make it text"
         raise RowProblem(path, "number", message) from error
-
-
-def _unsupported(path: str) -> RowProblem:
-    return RowProblem(path, "unsupported", f"{path}: tool use cannot be trained on yet")
 
 
 def _object_lines(value: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     previous = 0
-    for key in sorted(value, key=_javascript_order):
+    for key in sorted(value, key=javascript_order):
         entry = _entry_lines(key, value[key])
         if not entry:
             continue
@@ -196,11 +191,11 @@ def _entry_lines(key: str, value: Any) -> list[str]:
 
 def _value_lines(value: Any) -> list[str]:
     if isinstance(value, str):
-        return [] if is_blank(value) else _whole(value).strip("\r\n").split("\n")
+        return [] if is_blank(value) else whole(value).strip("\r\n").split("\n")
     if isinstance(value, bool):
         return ["true" if value else "false"]
-    if _is_number(value):
-        return [_number(value)]
+    if is_number(value):
+        return [number(value)]
     if isinstance(value, list):
         return [line for item in value for line in _bullet_lines(item)]
     return _object_lines(value) if isinstance(value, dict) else []
@@ -218,46 +213,6 @@ def _indented(line: str) -> str:
 
 
 def _label(key: str) -> str:
-    words = re.sub("[_ \t\r\n]+", " ", _whole(key)).strip(" ")
+    words = re.sub("[_ \t\r\n]+", " ", whole(key)).strip(" ")
     words = re.sub("([a-z])([A-Z])", r"\1 \2", words)
     return (words[:1].upper() + words[1:] if "a" <= words[:1] <= "z" else words) or key
-
-
-def _javascript_order(key: str) -> tuple[bool, int]:
-    """Whole numbers first, ascending; the rest as written (sorting keeps the order of equals)."""
-    whole = re.fullmatch("0|[1-9][0-9]{0,9}", key) is not None and int(key) < 2**32 - 1
-    return (not whole, int(key) if whole else 0)
-
-
-def _number(value: float) -> str:
-    if value != 0 and not 0.0001 <= abs(value) <= _LARGEST:
-        raise ValueError(value)
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _whole(text: str) -> str:
-    """Text with a UTF-8 form: halves of surrogate pairs have none."""
-    return _HALF.sub("\ufffd", text)
-
-
-def _describe(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return "text"
-    if _is_number(value):
-        return f"a number ({value})"
-    return "an array" if isinstance(value, list) else "an object"
-
-
-def _quoted(text: str) -> str:
-    """Foreign text, short enough for a message and on one line."""
-    text = _whole(text)
-    shown = f"{text[:40]}..." if len(text) > 40 else text
-    return '"' + shown.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
