@@ -8,8 +8,7 @@ import { canonicalJson } from "../base/json.ts";
 import { canonicalRow } from "./canonical.ts";
 import type { Shape } from "./canonical.ts";
 import { checkRows } from "./check.ts";
-import { readLayout } from "./read/layout.ts";
-import type { Layout } from "./read/layout.ts";
+import { containerNames, readLayout } from "./read/layout.ts";
 import { readRows } from "./read/rows.ts";
 import type { Batch } from "./read/rows.ts";
 import { Source } from "./read/source.ts";
@@ -55,11 +54,6 @@ const shapeNames: Readonly<Record<Shape, string>> = {
   alpaca: "Alpaca rows",
   prompt: "prompt and completion rows",
   text: "text rows",
-};
-
-const containerNames: Readonly<Record<Layout["container"], string>> = {
-  array: "a JSON array",
-  lines: "JSON Lines",
 };
 
 /** From this size on, reading takes long enough to show. */

@@ -16,6 +16,12 @@ const around = 32;
 
 /** Makes the error that people see: what is wrong, at which line and column, and the text there. */
 export async function explain(source: Source, problem: Unreadable): Promise<MoxiError> {
+  if (problem.offset < 0) {
+    return new MoxiError("E_DATASET_SYNTAX", `${source.name}: ${printable(problem.message)}`, {
+      place: { file: source.name, ...(problem.line === undefined ? {} : { line: problem.line }) },
+      hint: problem.hint ?? "mend the file there, or write it again",
+    });
+  }
   const { line, column, excerpt } = await findPlace(source, problem.offset);
   const encoding = encodingProblem(await source.slice(problem.offset, 4));
   const code = encoding === undefined ? "E_DATASET_SYNTAX" : "E_DATASET_ENCODING";

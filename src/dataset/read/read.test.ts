@@ -130,7 +130,7 @@ describe("a broken file is told with its place", () => {
     ["text without its quote", '[\n{"a": "x},\n{"a": "y"}]', 2, 11, /a missing quote before it/],
     ["a tab inside text", '{"a": "x\ty"}', 1, 9, /written \\t/],
     ["one object over several lines", '{\n  "a": 1\n}', 1, 2, /ends here/],
-    ["CSV", "instruction,output\n", 1, 1, /a JSON array of rows or one JSON object a line/],
+    ["prose", "Hello there.\n", 1, 1, /expected JSON, JSON Lines, CSV or Parquet/],
     ["an error far into a line", `[${padding}, ${padding}, oops]`, 1, 400_028, /found "oops"/],
     ["an error far into a file", `${padding}\n${padding}\n{"a" 1}`, 3, 6, /":" after/],
     ["an error after a byte order mark", "\ufeff{]", 1, 2, /expected a field's name/],

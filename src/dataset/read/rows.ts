@@ -1,7 +1,9 @@
 import { isUtf8 } from "node:buffer";
-import { ArrayFramer, LineFramer } from "./frame.ts";
-import type { Frame } from "./frame.ts";
+import { readCsv } from "./csv.ts";
+import { ArrayFramer, LineFramer, ObjectFramer } from "./frame.ts";
+import type { Frame, Framer } from "./frame.ts";
 import type { Layout } from "./layout.ts";
+import { readParquet } from "./parquet.ts";
 import { explain } from "./place.ts";
 import type { Source } from "./source.ts";
 import { findSyntaxProblem, unreadableText } from "./syntax.ts";
@@ -9,10 +11,23 @@ import { Unreadable } from "./unreadable.ts";
 
 /** A row as JSON.parse gives it, and where it begins. */
 export interface RawRow {
+  /** Undefined where `problem` says why. */
   readonly value: unknown;
   /** Counted from 1. */
   readonly row: number;
+  /** Of a Parquet file, the row. */
   readonly line: number;
+  /** The row cannot be read, and the ones behind it can. */
+  readonly problem?: RowFault;
+  /** The array that it stands in, where the file is an object of several. */
+  readonly section?: string;
+}
+
+export interface RowFault {
+  readonly message: string;
+  /** In bytes from the start of the file, where it is known. */
+  readonly offset?: number;
+  readonly hint?: string;
 }
 
 /** The rows that ended in one piece of the file. */
@@ -22,32 +37,66 @@ export interface Batch {
   readonly bytesRead: number;
 }
 
+export interface ReadOptions {
+  /** Go on behind a row that cannot be read, and give it with its `problem`; else it is an error. */
+  readonly tolerant?: boolean;
+}
+
 /**
  * Reads a file of rows, whatever its size, in the memory of its largest row.
  *
- * @throws MoxiError E_DATASET_ENCODING or E_DATASET_SYNTAX, with line and column
+ * @throws MoxiError E_DATASET_ENCODING, E_DATASET_SYNTAX (with line and column), E_DATASET_ARCHIVE
  */
-export async function* readRows(source: Source, layout: Layout): AsyncGenerator<Batch> {
-  const framer =
-    layout.container === "array" ? new ArrayFramer(layout.start) : new LineFramer(layout.start);
-  let row = 0;
-  let bytesRead = layout.start;
-  const parse = (frame: Frame): RawRow => {
-    row += 1;
-    return { value: parseRow(frame, layout), row, line: frame.line };
-  };
+export async function* readRows(
+  source: Source,
+  layout: Layout,
+  { tolerant = false }: ReadOptions = {},
+): AsyncGenerator<Batch> {
   try {
-    for await (const chunk of source.chunks(layout.start)) {
-      bytesRead += chunk.length;
-      yield { rows: framer.push(chunk).map(parse), bytesRead };
+    if (layout.container === "csv" || layout.container === "parquet") {
+      const batches =
+        layout.container === "csv"
+          ? readCsv(source, layout.start, layout.delimiter ?? ",")
+          : readParquet(source);
+      for await (const rows of batches) {
+        const broken = tolerant ? undefined : rows.find((row) => row.problem !== undefined);
+        if (broken !== undefined) {
+          throw new Unreadable(-1, broken.problem!.message, undefined, broken.line);
+        }
+        yield { rows, bytesRead: source.bytesRead };
+      }
+      return;
     }
-    yield { rows: framer.end().map(parse), bytesRead };
+    let row = 0;
+    const parse = (frame: Frame): RawRow => {
+      row += 1;
+      const place = { row, line: frame.line, ...(frame.section && { section: frame.section }) };
+      try {
+        return { value: parseFrame(frame, layout), ...place };
+      } catch (error) {
+        if (!tolerant || !(error instanceof Unreadable)) throw error;
+        const { message, offset, hint } = error;
+        return { value: undefined, ...place, problem: { message, offset, ...(hint && { hint }) } };
+      }
+    };
+    const framer = framerOf(layout);
+    for await (const chunk of source.chunks(layout.start)) {
+      yield { rows: framer.push(chunk).map(parse), bytesRead: source.bytesRead };
+    }
+    yield { rows: framer.end().map(parse), bytesRead: source.bytesRead };
   } catch (error) {
     throw error instanceof Unreadable ? await explain(source, error) : error;
   }
 }
 
-function parseRow({ bytes, offset }: Frame, { container }: Layout): unknown {
+/** Cuts the file into rows, by its layout. */
+export function framerOf({ container, start }: Layout): Framer {
+  if (container === "array") return new ArrayFramer(start);
+  return container === "object" ? new ObjectFramer(start) : new LineFramer(start);
+}
+
+/** @throws Unreadable */
+export function parseFrame({ bytes, offset }: Frame, { container }: Layout): unknown {
   if (!isUtf8(bytes)) throw new Unreadable(offset + firstBrokenByte(bytes), "this is not UTF-8");
   const text = bytes.toString();
   try {
