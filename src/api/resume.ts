@@ -69,7 +69,7 @@ async function sources(
   context: Context,
   loaded: LoadedConfig,
   plan: Plan,
-): Promise<Pick<Submission, "dataset" | "modelFolder">> {
+): Promise<Pick<Submission, "dataset" | "modelFolder" | "adapterFolder">> {
   const { dataset, model } = plan.recipe;
   const { folder, secrets, hubUrl, env } = loaded;
   const { home, fetch } = context;
@@ -101,5 +101,5 @@ async function sources(
     train: join(data, "train.jsonl"),
     eval: dataset.evalRows === 0 ? null : join(data, "eval.jsonl"),
   };
-  return { dataset: rows, modelFolder: found.folder };
+  return { dataset: rows, modelFolder: found.folder, adapterFolder: null };
 }

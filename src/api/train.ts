@@ -5,8 +5,18 @@ import type { LoadedConfig } from "../config/loaded.ts";
 import { hasEnded } from "../run/fold.ts";
 import { newRunId, normalRunId } from "../run/id.ts";
 import type { Plan } from "../run/plan.ts";
-import { listRunIds } from "../store/find.ts";
-import { createRun, newAttempt, readRun, runsFolder } from "../store/runs.ts";
+import type { Recipe } from "../run/recipe.ts";
+import { listRunIds, resolveRun } from "../store/find.ts";
+import { withLock } from "../store/lock.ts";
+import {
+  createRun,
+  hideFromGit,
+  makeRunsFolder,
+  newAttempt,
+  newRunLock,
+  readRun,
+  runsFolder,
+} from "../store/runs.ts";
 import type { Submission, Target } from "../targets/target.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
@@ -42,12 +52,12 @@ export interface TrainResult {
  * @throws MoxiError whatever is wrong with config, dataset, model, Python or target, before the start
  */
 export async function train(context: Context, options: TrainOptions = {}): Promise<TrainResult> {
+  const chosen = chosenId(options.runId);
   const loaded = await load(context, options.flags);
   for (const text of loaded.warnings) context.host.notify({ type: "warning", text });
   const { plan, submission } = await makeReady(context, loaded);
 
   const runs = runsFolder(loaded.folder);
-  const chosen = chosenId(options.runId);
   const known = await sameRun(context, runs, plan, chosen);
   if (known.attach !== null) {
     return { run: known.attach, created: false, previous: known.previous, plan };
@@ -56,16 +66,29 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
   const python = await preparePython(context, options.signal);
   const target = await openTarget(context, plan.target, { python, loaded });
   await preflight(context, target, plan);
-  await awaitMachine(context, target, options);
+  if (options.whenBusy === "wait") await awaitMachine(context, target, options);
 
-  const now = context.clock.now();
-  const run = chosen ?? newRunId(now);
-  const record = await createRun(runs, run, plan, newAttempt(run, 1, plan.target, now));
+  await makeRunsFolder(runs);
+  // Of two that begin the same plan at the same instant, the later must find the earlier's run.
+  const { record, attach, previous } = await withLock(newRunLock(runs), context.clock, async () => {
+    const again = await sameRun(context, runs, plan, chosen);
+    if (again.attach !== null) return { ...again, record: null };
+    // Who waits has waited; a run that came first in between is waited for by the supervisor.
+    if (options.whenBusy !== "wait") await awaitMachine(context, target, options);
+    const now = context.clock.now();
+    const run = chosen ?? newRunId(now);
+    const first = newAttempt(run, 1, plan.target, now);
+    return { ...again, record: await createRun(runs, run, plan, first) };
+  });
+  if (record === null) return { run: attach!, created: false, previous, plan };
   await target.submit({ ...refsOf(record)[0]!, ...submission });
-  return { run, created: true, previous: known.previous, plan };
+  return { run: record.run, created: true, previous, plan };
 }
 
-type Ready = { plan: Plan; submission: Pick<Submission, "dataset" | "modelFolder"> };
+type Ready = {
+  plan: Plan;
+  submission: Pick<Submission, "dataset" | "modelFolder" | "adapterFolder">;
+};
 
 /** From config to plan: everything that can be known without Python and before anything starts. */
 async function makeReady(context: Context, loaded: LoadedConfig): Promise<Ready> {
@@ -85,6 +108,7 @@ async function makeReady(context: Context, loaded: LoadedConfig): Promise<Ready>
     outFolder: join(folder, ".moxi", "data"),
     host,
   });
+  await hideFromGit(join(folder, ".moxi"));
   const rows = `${formatCount(dataset.trainRows)} rows to train on, ${formatCount(dataset.evalRows)} held out`;
   host.notify({ type: "task", id: "dataset", state: "done", text: `${rows} (${dataset.format})` });
   for (const text of dataset.warnings) host.notify({ type: "warning", text });
@@ -101,24 +125,35 @@ async function makeReady(context: Context, loaded: LoadedConfig): Promise<Ready>
   });
   for (const text of model.warnings) host.notify({ type: "warning", text });
 
+  const adapter = config.from === undefined ? null : await adapterOf(folder, config.from, model);
   const [[machine], trainer] = await Promise.all([target.machines(), hashTrainer(findTrainer())]);
   const plan = makePlan({
     config,
     sources: loaded.sources,
     dataset,
     model,
+    adapter,
     machine: machine!,
     trainer,
   });
   const files = { train: dataset.trainFile, eval: dataset.evalFile };
-  return { plan, submission: { dataset: files, modelFolder: model.folder } };
+  const adapterFolder = adapter?.folder ?? null;
+  return { plan, submission: { dataset: files, modelFolder: model.folder, adapterFolder } };
+}
+
+/** The adapter that another run of this project left, if it fits on the same base model. */
+async function adapterOf(folder: string, name: string, model: Recipe["model"]) {
+  const { resolveAdapter } = await import("../model/adapter.ts");
+  const runs = runsFolder(folder);
+  const { run, folder: from, plan } = await readRun(join(runs, await resolveRun(runs, name)));
+  return resolveAdapter({ run, folder: join(from, "model"), recipe: plan.recipe, model });
 }
 
 function chosenId(given: string | undefined): string | undefined {
   if (given === undefined) return undefined;
   const id = normalRunId(given);
   if (id !== undefined) return id;
-  throw new MoxiError("E_USAGE", `"${given}" cannot name a run`, {
+  throw new MoxiError("E_USAGE", `"${given.slice(0, 60)}" cannot name a run`, {
     hint: "use lower-case letters, digits and dashes, at most 50, e.g. --run-id ci-42",
     place: { field: "run-id" },
   });
@@ -140,7 +175,10 @@ async function sameRun(
     const folder = join(runs, id);
     const planHash = await readRun(folder).then(
       (record) => record.plan.planHash,
-      () => undefined, // `moxi runs` shows what is wrong with it
+      (error: unknown) => {
+        if (id === chosen) throw error;
+        return undefined; // `moxi runs` shows what is wrong with it
+      },
     );
     if (id === chosen) {
       if (planHash === plan.planHash) return { attach: id, previous };

@@ -1,5 +1,5 @@
 import type { TargetName } from "../run/plan.ts";
-import type { Method } from "../run/recipe.ts";
+import type { Method, Overlong } from "../run/recipe.ts";
 
 /** What a user may write in `moxi.config.ts` (or .json); flags have the same names. Every field is optional. */
 export interface UserConfig {
@@ -9,8 +9,10 @@ export interface UserConfig {
   model?: string;
   /** The commit, branch or tag of a hub model. */
   revision?: string;
-  /** `lora` trains a small adapter, `full` every weight. Default: lora, and full for moxi:tiny. */
+  /** `lora` trains a small adapter, `qlora` one on 4-bit weights (NVIDIA GPUs), `full` every weight. Default: lora, and full for moxi:tiny. */
   method?: Method;
+  /** Go on from the adapter of another run: its id or a part of it. The base model must be the same. */
+  from?: string;
   /** Where to train. Default: local, and sagemaker once AWS_ARN_ROLE is set. */
   target?: TargetName;
   /** Passes over the training rows. Default: 3 under 2,000 rows, 2 under 20,000, else 1. */
@@ -29,13 +31,15 @@ export interface UserConfig {
   weightDecay?: number;
   /** Longer gradients are cut to this length. Default: 1 */
   maxGradNorm?: number;
-  /** Tokens a row may have; longer rows are dropped and counted. */
+  /** Tokens a row may have. Default: what holds 99.5 % of the rows, within the model's context. */
   maxSeqLength?: number;
+  /** What becomes of longer rows: `drop` leaves them out, `truncate` trains their beginning, `error` stops before the training. Default: drop */
+  overlong?: Overlong;
   /** Trade time for memory. Default: only where memory needs it. */
   gradientCheckpointing?: boolean;
   /** Where every random choice starts. Default: 42 */
   seed?: number;
-  /** Adapter settings for `method: "lora"`. */
+  /** Adapter settings for the methods `lora` and `qlora`. */
   lora?: {
     /** Size of the adapter. Default: 16 */
     rank?: number;

@@ -144,7 +144,7 @@ function unused({ values }: Settings): string[] {
     const set = ["lora.rank", "lora.alpha", "lora.dropout"].filter(isSet);
     if (set.length > 0) warnings.push(`${set.join(", ")} is not used: the method is full`);
   }
-  if (model === toyModel && values.get("method")!.value === "lora") {
+  if (model === toyModel && values.get("method")!.value !== "full") {
     warnings.push(`${toyModel} is untrained: an adapter on its random weights learns little`);
   }
   if (isSet("revision") && (model === toyModel || looksLikePath(model))) {

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { targetNames } from "../run/plan.ts";
-import { methods } from "../run/recipe.ts";
+import { methods, overlongs } from "../run/recipe.ts";
 import type { UserConfig } from "./config.ts";
 
 // UserConfig is what people read; this is what machines check and what schema/config.json is
@@ -27,6 +27,7 @@ const settings = {
   model: z.string().min(1),
   revision: z.string().min(1),
   method: z.enum(methods),
+  from: z.string().min(1),
   target: z.enum(targetNames),
   epochs: z.number().positive(),
   effectiveBatch: positive,
@@ -37,6 +38,7 @@ const settings = {
   weightDecay: z.number().nonnegative(),
   maxGradNorm: z.number().positive(),
   maxSeqLength: positive,
+  overlong: z.enum(overlongs),
   gradientCheckpointing: z.boolean(),
   seed: z.int().nonnegative(),
   lora,

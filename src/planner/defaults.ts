@@ -35,6 +35,7 @@ export function defaultsFor(facts: Facts): Defaults {
     warmup: { value: 0.03, reason: "a few steps, until Adam knows the gradients" },
     weightDecay: { value: 0, reason: "fine-tuning is too short to need it" },
     maxGradNorm: { value: 1, reason: "clips the rare wild gradient" },
+    overlong: { value: "drop", reason: "an answer that is cut teaches to stop in its middle" },
     seed: { value: 42, reason: "fixed, so that a run can be repeated" },
     generationTokens: { value: 128, reason: "enough to judge an answer by" },
     ...(facts.model === toyModel && toyDefaults()),

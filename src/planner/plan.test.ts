@@ -77,6 +77,7 @@ describe("what the user set", () => {
     weightDecay: 0.1,
     maxGradNorm: 2,
     maxSeqLength: 512,
+    overlong: "truncate",
     seed: 0,
   } as const;
   const settings = {
@@ -125,6 +126,49 @@ test("full training has no adapter", () => {
   const { recipe, decisions } = makePlan(withConfig({ method: "full" }));
   expect(recipe.lora).toBeNull();
   expect(decisions.filter(({ name }) => name.startsWith("lora"))).toEqual([]);
+});
+
+describe("an adapter to start from", () => {
+  const adapter = {
+    run: "moxi-a",
+    fingerprint: hash("d"),
+    lora: { rank: 8, alpha: 24, dropout: 0.1 },
+  };
+
+  test("gives its shape and its fingerprint", () => {
+    const { recipe, recipeHash } = makePlan({ ...input, adapter });
+    expect(recipe).toMatchObject({ adapter: hash("d"), lora: adapter.lora });
+    expect(recipeHash).not.toBe(makePlan({ ...input, adapter: null }).recipeHash);
+    expect(JSON.stringify(recipe)).not.toContain("moxi-a");
+  });
+
+  test("keeps its shape; its dropout may be another", () => {
+    const set = { source: "flag", where: "--x" };
+    const given = (lora: PlanInput["config"]["lora"], key: string): PlanInput => ({
+      ...withConfig({ lora }, { [key]: set }),
+      adapter,
+    });
+    const failure = () => makePlan(given({ rank: 16, alpha: 24, dropout: 0 }, "lora.rank"));
+    expect(failure).toThrow("lora.rank is 16, and the adapter of moxi-a has 8");
+    const same = makePlan(given({ rank: 8, alpha: 16, dropout: 0 }, "lora.rank"));
+    expect(same.recipe.lora).toEqual(adapter.lora);
+    const other = makePlan(given({ rank: 16, alpha: 32, dropout: 0.5 }, "lora.dropout"));
+    expect(other.recipe.lora).toEqual({ ...adapter.lora, dropout: 0.5 });
+  });
+
+  test("is nothing for full training", () => {
+    expect(() => makePlan({ ...withConfig({ method: "full" }), adapter })).toThrow(
+      "from moxi-a: the method full trains no adapter",
+    );
+  });
+});
+
+test("qlora is for NVIDIA GPUs", () => {
+  const planned = (accelerator: "cpu" | "cuda" | "mps") =>
+    makePlan({ ...withConfig({ method: "qlora" }), machine: { ...input.machine, accelerator } });
+  expect(() => planned("cpu")).toThrow("qlora needs an NVIDIA GPU, and this machine has none");
+  expect(() => planned("mps")).toThrow("qlora needs an NVIDIA GPU");
+  expect(planned("cuda").recipe).toMatchObject({ method: "qlora", lora: { rank: 16 } });
 });
 
 describe("hashes", () => {

@@ -1,3 +1,4 @@
+import { MoxiError } from "../base/errors.ts";
 import { freezePlan } from "../run/plan.ts";
 import type { Decision, Machine, Plan, TargetName } from "../run/plan.ts";
 import { toyModel } from "../run/recipe.ts";
@@ -20,6 +21,12 @@ export interface PlanInput {
   readonly sources: Readonly<Record<string, { readonly source: string; readonly where?: string }>>;
   readonly dataset: Recipe["dataset"];
   readonly model: Recipe["model"] & { readonly parameters?: number };
+  /** The adapter to start from. */
+  readonly adapter?: {
+    readonly run: string;
+    readonly fingerprint: string;
+    readonly lora: NonNullable<Recipe["lora"]>;
+  } | null;
   readonly machine: Machine;
   readonly trainer: Recipe["trainer"];
 }
@@ -27,9 +34,14 @@ export interface PlanInput {
 /**
  * Settles every value that was left open, each with its reason, and freezes the plan. Fields
  * are named one by one: whatever else an argument carries must not get into a hash.
+ *
+ * @throws MoxiError E_CONFIG_INVALID for a method that the machine cannot carry out, and for settings
+ * that the adapter to start from contradicts
  */
 export function makePlan(input: PlanInput): Plan {
-  const { config, dataset, machine, model, trainer } = input;
+  const { dataset, machine, model, trainer, adapter = null } = input;
+  refuseMethod(input.config.method, machine);
+  const config = adapter === null ? input.config : continued(input, adapter);
   const facts = {
     model: model.id,
     parameters: model.parameters,
@@ -70,11 +82,18 @@ export function makePlan(input: PlanInput): Plan {
             rank: decide(
               "lora.rank",
               config.lora.rank,
-              "holds what tens of thousands of rows teach",
+              adapter === null
+                ? "holds what tens of thousands of rows teach"
+                : `as in ${adapter.run}`,
             ),
-            alpha: decide("lora.alpha", config.lora.alpha, "twice the rank"),
+            alpha: decide(
+              "lora.alpha",
+              config.lora.alpha,
+              adapter === null ? "twice the rank" : `as in ${adapter.run}`,
+            ),
             dropout: decide("lora.dropout", config.lora.dropout, "off: few passes need none"),
           },
+    adapter: adapter?.fingerprint ?? null,
     training: {
       epochs: settle("epochs"),
       effectiveBatch: settle("effectiveBatch"),
@@ -84,6 +103,7 @@ export function makePlan(input: PlanInput): Plan {
       weightDecay: settle("weightDecay"),
       maxGradNorm: settle("maxGradNorm"),
       maxSeqLength: leave("maxSeqLength", config.maxSeqLength),
+      overlong: settle("overlong"),
       seed: settle("seed"),
     },
     trainer: { code: trainer.code, lock: trainer.lock },
@@ -111,7 +131,49 @@ export function makePlan(input: PlanInput): Plan {
   });
 }
 
+/** NF4's kernels are written for CUDA: elsewhere a run would fail after everything is loaded. */
+function refuseMethod(method: Method, machine: Machine): void {
+  if (method !== "qlora" || machine.accelerator === "cuda") return;
+  throw new MoxiError(
+    "E_CONFIG_INVALID",
+    `qlora needs an NVIDIA GPU, and ${machine.name} has none`,
+    {
+      hint: "use the method lora: the same adapter, on weights of 16 or 32 bits",
+      place: { field: "method" },
+    },
+  );
+}
+
+/** An adapter keeps its shape: what nobody set is as it was, what differs is refused. */
+function continued(
+  { config, sources }: PlanInput,
+  { run, lora }: NonNullable<PlanInput["adapter"]>,
+): PlanConfig {
+  if (config.method === "full") {
+    throw new MoxiError("E_CONFIG_INVALID", `from ${run}: the method full trains no adapter`, {
+      hint: "use the method lora, or take from out",
+      place: { field: "method" },
+    });
+  }
+  const isSet = (key: string) => (sources[key]?.source ?? "default") !== "default";
+  for (const key of ["rank", "alpha"] as const) {
+    if (!isSet(`lora.${key}`) || config.lora[key] === lora[key]) continue;
+    const given = `lora.${key} is ${config.lora[key]}`;
+    throw new MoxiError(
+      "E_CONFIG_INVALID",
+      `${given}, and the adapter of ${run} has ${lora[key]}`,
+      {
+        hint: `leave lora.${key} out: an adapter keeps its shape`,
+        place: { field: `lora.${key}` },
+      },
+    );
+  }
+  const dropout = isSet("lora.dropout") ? config.lora.dropout : lora.dropout;
+  return { ...config, lora: { rank: lora.rank, alpha: lora.alpha, dropout } };
+}
+
 function methodReason({ model, method }: Facts): string {
+  if (method === "qlora") return "an adapter, and a quarter of the memory for the weights";
   if (method === "lora") return "an adapter needs a fraction of the memory";
   return model === toyModel ? `${toyModel} starts from random weights` : "every weight";
 }

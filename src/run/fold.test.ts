@@ -18,6 +18,7 @@ const plan: Plan = freezePlan({
     dataset: { fingerprint: hash, trainRows: 90, evalRows: 10 },
     method: "full",
     lora: null,
+    adapter: null,
     training: {
       epochs: 2,
       effectiveBatch: 9,
@@ -27,6 +28,7 @@ const plan: Plan = freezePlan({
       weightDecay: 0,
       maxGradNorm: 1,
       maxSeqLength: null,
+      overlong: "drop",
       seed: 7,
     },
     trainer: { code: hash, lock: hash },

@@ -1,5 +1,9 @@
 import type { Plan } from "./plan.ts";
 import { toyModel } from "./recipe.ts";
+import type { Method, Overlong } from "./recipe.ts";
+
+/** Where a target puts the adapter to start from, below the ML root. */
+export const adapterFolder = "input/data/adapter";
 
 /** What the training program reads: flat, and named like its own flags. */
 export interface TrainerSettings {
@@ -8,7 +12,9 @@ export interface TrainerSettings {
   readonly revision: string | null;
   /** Where to load the model from when not the hub: absolute, or relative to the ML root. */
   readonly modelPath: string | null;
-  readonly method: "lora" | "full";
+  /** Where to load the adapter to start from: relative to the ML root. */
+  readonly adapterPath: string | null;
+  readonly method: Method;
   readonly loraRank: number | null;
   readonly loraAlpha: number | null;
   readonly loraDropout: number | null;
@@ -21,6 +27,7 @@ export interface TrainerSettings {
   readonly weightDecay: number;
   readonly maxGradNorm: number;
   readonly maxSeqLength: number | null;
+  readonly overlong: Overlong;
   readonly gradientCheckpointing: boolean | null;
   readonly evalEverySteps: number | null;
   readonly saveEverySteps: number | null;
@@ -73,6 +80,7 @@ export function renderJob(plan: Plan, options: JobOptions): Job {
       model: recipe.model.id,
       revision: recipe.model.revision,
       modelPath: options.modelPath,
+      adapterPath: recipe.adapter === null ? null : adapterFolder,
       method: recipe.method,
       loraRank: lora?.rank ?? null,
       loraAlpha: lora?.alpha ?? null,
@@ -86,6 +94,7 @@ export function renderJob(plan: Plan, options: JobOptions): Job {
       weightDecay: training.weightDecay,
       maxGradNorm: training.maxGradNorm,
       maxSeqLength: training.maxSeqLength,
+      overlong: training.overlong,
       gradientCheckpointing: settings.gradientCheckpointing,
       evalEverySteps: settings.evalEverySteps,
       saveEverySteps: settings.saveEverySteps,

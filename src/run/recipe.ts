@@ -1,7 +1,12 @@
-/** How the weights are trained: every weight, or a low-rank adapter on frozen weights. */
-export type Method = "lora" | "full";
+/** How the weights are trained: every weight, or a low-rank adapter on frozen (qlora: 4-bit) weights. */
+export type Method = "lora" | "full" | "qlora";
 
-export const methods: readonly Method[] = ["lora", "full"];
+export const methods: readonly Method[] = ["lora", "full", "qlora"];
+
+/** What becomes of a row of more tokens than `maxSeqLength`. */
+export type Overlong = "drop" | "truncate" | "error";
+
+export const overlongs: readonly Overlong[] = ["drop", "truncate", "error"];
 
 /** The toy base model, made on the spot from the training rows. */
 export const toyModel = "moxi:tiny";
@@ -27,8 +32,10 @@ export interface Recipe {
     readonly evalRows: number;
   };
   readonly method: Method;
-  /** Set when `method` is "lora". */
+  /** Set when `method` trains an adapter. */
   readonly lora: { readonly rank: number; readonly alpha: number; readonly dropout: number } | null;
+  /** SHA-256 over the files of the adapter that training starts from; `null`: a fresh one. */
+  readonly adapter: string | null;
   readonly training: {
     readonly epochs: number;
     /** Sequences per optimizer step, whatever the micro-batch. */
@@ -41,6 +48,7 @@ export interface Recipe {
     readonly maxGradNorm: number;
     /** Tokens a row may have. */
     readonly maxSeqLength: number | null;
+    readonly overlong: Overlong;
     readonly seed: number;
   };
   readonly trainer: {

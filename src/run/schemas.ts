@@ -2,6 +2,7 @@ import * as z from "zod";
 import type { EventBody, RunEvent } from "./event.ts";
 import type { Job, TrainerSettings } from "./job.ts";
 import type { Plan } from "./plan.ts";
+import { methods, overlongs } from "./recipe.ts";
 import type { Recipe } from "./recipe.ts";
 
 // The types beside this file are what people read; these schemas are what machines check and what
@@ -10,7 +11,8 @@ import type { Recipe } from "./recipe.ts";
 const count = z.int().nonnegative();
 const positive = z.int().positive();
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
-const method = z.enum(["lora", "full"]);
+const method = z.enum(methods);
+const overlong = z.enum(overlongs);
 const schedule = z.enum(["cosine", "linear", "constant"]);
 const share = z.number().min(0).max(1);
 
@@ -24,6 +26,7 @@ export const recipeSchema: z.ZodType<Recipe> = z.strictObject({
   dataset: z.strictObject({ fingerprint: hash, trainRows: positive, evalRows: count }),
   method,
   lora: z.strictObject({ rank: positive, alpha: positive, dropout: share }).nullable(),
+  adapter: hash.nullable(),
   training: z.strictObject({
     epochs: z.number().positive(),
     effectiveBatch: positive,
@@ -33,6 +36,7 @@ export const recipeSchema: z.ZodType<Recipe> = z.strictObject({
     weightDecay: z.number().nonnegative(),
     maxGradNorm: z.number().positive(),
     maxSeqLength: positive.nullable(),
+    overlong,
     seed: count,
   }),
   trainer: z.strictObject({ code: hash, lock: hash }),
@@ -71,6 +75,7 @@ const trainerSettingsSchema: z.ZodType<TrainerSettings> = z.strictObject({
   model: z.string().min(1),
   revision: z.string().nullable(),
   modelPath: z.string().nullable(),
+  adapterPath: z.string().nullable(),
   method,
   loraRank: positive.nullable(),
   loraAlpha: positive.nullable(),
@@ -84,6 +89,7 @@ const trainerSettingsSchema: z.ZodType<TrainerSettings> = z.strictObject({
   weightDecay: z.number().nonnegative(),
   maxGradNorm: z.number().positive(),
   maxSeqLength: positive.nullable(),
+  overlong,
   gradientCheckpointing: z.boolean().nullable(),
   evalEverySteps: positive.nullable(),
   saveEverySteps: positive.nullable(),

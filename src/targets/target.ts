@@ -45,6 +45,8 @@ export interface Submission extends RunRef {
   readonly dataset: { readonly train: string; readonly eval: string | null };
   /** A base model that is a folder on this machine. */
   readonly modelFolder: string | null;
+  /** The adapter to start from, on this machine; `null` also where an earlier attempt has it. */
+  readonly adapterFolder: string | null;
 }
 
 /** Where reading goes on; opaque to everybody but the target that made it. */

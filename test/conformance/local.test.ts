@@ -47,7 +47,8 @@ async function openLocal(): Promise<Harness> {
       const frozen = freezePlan({ ...unhashed, prompts: [behaviour] });
       const attempt = newAttempt(run, 1, "local", clock.now());
       const { folder } = await createRun(runsFolder(project), run, frozen, attempt);
-      return { run, folder, plan: frozen, attempt, dataset, modelFolder: null };
+      const none = { modelFolder: null, adapterFolder: null };
+      return { run, folder, plan: frozen, attempt, dataset, ...none };
     },
     async resumed(submission) {
       const record = await readRun(submission.folder);

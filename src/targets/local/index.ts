@@ -9,7 +9,7 @@ import type { Capabilities, Reading, RunRef, Submission, Target } from "../targe
 import { attemptFiles } from "./files.ts";
 import { layOut } from "./layout.ts";
 import { lastLines, readLog } from "./log.ts";
-import { checkDisk, findMachine, machineHolder, machineLock } from "./machine.ts";
+import { checkDisk, checkMethod, findMachine, machineHolder, machineLock } from "./machine.ts";
 import { launch, readProcesses, signal } from "./supervisor.ts";
 
 export interface LocalTargetOptions {
@@ -126,7 +126,10 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
     name: "local",
     capabilities,
     machines: async () => [await findMachine(env, platform, arch)],
-    preflight: async (plan) => [await checkDisk(join(project, ".moxi"), plan)],
+    preflight: async (plan) => [
+      await checkDisk(join(project, ".moxi"), plan),
+      ...(await checkMethod(python, env, plan)),
+    ],
     occupant: () => machineHolder({ env, home }),
     submit,
     status,

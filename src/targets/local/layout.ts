@@ -3,7 +3,8 @@ import { constants, copyFile, cp, link, mkdir, rename, rm, stat } from "node:fs/
 import { basename, join } from "node:path";
 import { systemCode } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
-import { renderJob } from "../../run/job.ts";
+import { adapterFiles } from "../../model/adapter.ts";
+import { adapterFolder as adapterPlace, renderJob } from "../../run/job.ts";
 import type { Submission } from "../target.ts";
 
 /**
@@ -11,7 +12,7 @@ import type { Submission } from "../target.ts";
  * What an earlier attempt laid out stays, so that a resumed run trains with the same code and rows.
  */
 export async function layOut(submission: Submission, trainerFolder: string): Promise<void> {
-  const { run, folder, plan, attempt, dataset, modelFolder } = submission;
+  const { run, folder, plan, attempt, dataset, modelFolder, adapterFolder } = submission;
   const data = join(folder, "input", "data");
   for (const part of ["input/data/job", "output", "model", "checkpoints"]) {
     await mkdir(join(folder, part), { recursive: true });
@@ -19,6 +20,13 @@ export async function layOut(submission: Submission, trainerFolder: string): Pro
   await once(join(data, "moxi"), (draft) => copyTrainer(trainerFolder, draft));
   await channel(data, "train", dataset.train);
   if (dataset.eval !== null) await channel(data, "eval", dataset.eval);
+  if (adapterFolder !== null) {
+    // A copy: the other run may be deleted, and this one resumed.
+    await once(join(folder, adapterPlace), async (draft) => {
+      await mkdir(draft);
+      for (const name of adapterFiles) await copyFile(join(adapterFolder, name), join(draft, name));
+    });
+  }
   const options = { run, attempt: attempt.attempt, nonce: attempt.nonce, modelPath: modelFolder };
   const job = JSON.stringify(renderJob(plan, options), null, 2);
   await writeFileAtomic(join(data, "job", "job.json"), `${job}\n`);

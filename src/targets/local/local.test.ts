@@ -31,6 +31,7 @@ beforeEach(async () => {
     attempt: newAttempt(run, 1, "local", at),
     dataset: { train: join(project, "train.jsonl"), eval: join(project, "eval.jsonl") },
     modelFolder: "/models/base",
+    adapterFolder: null,
   };
   await mkdir(join(submission.folder, "output"), { recursive: true });
   await mkdir(join(project, "trainer", "moxi_train", "__pycache__"), { recursive: true });

@@ -72,9 +72,25 @@ export async function checkDisk(folder: string, plan: Plan): Promise<Check> {
   return judgeRoom(await freeBytes(folder), folder, plan);
 }
 
+/** Whether the interpreter that trains has what the method needs besides the locked layer. */
+export async function checkMethod(python: string, env: Surroundings["env"], plan: Plan) {
+  const name = "method";
+  if (plan.recipe.method !== "qlora") return [];
+  const question =
+    "import importlib.util, sys; sys.exit(not importlib.util.find_spec('bitsandbytes'))";
+  try {
+    await promisify(execFile)(python, ["-I", "-c", question], { env, timeout: 60_000 });
+    return [{ name, result: "ok", message: "bitsandbytes is installed" }] satisfies Check[];
+  } catch {
+    const message = "qlora needs the package bitsandbytes, which Moxi does not install";
+    const hint = `uv pip install --python ${python} bitsandbytes`;
+    return [{ name, code: "E_PYTHON_INSTALL", result: "failed", message, hint }] satisfies Check[];
+  }
+}
+
 /** In bytes: what the smallest run fills, and what the usual ones do (their models are not known). */
 const least = 100e6;
-const usual = { lora: 1e9, full: 5e9 };
+const usual = { lora: 1e9, qlora: 1e9, full: 5e9 };
 
 export function judgeRoom(free: number, folder: string, plan: Plan): Check {
   const { model, method } = plan.recipe;

@@ -13,6 +13,9 @@ from .errors import TrainingError
 
 TOY_MODEL = "moxi:tiny"
 
+METHODS = ("lora", "qlora", "full")
+OVERLONG = ("drop", "truncate", "error")
+
 PROGRAM = "python -m moxi_train.finetune.main"
 
 
@@ -21,7 +24,7 @@ class Settings:
     """What is learned and how, named as in job.json. None: decided by a rule, which is told."""
 
     model: str  # the base model's real id, or a local folder
-    method: str  # "lora" or "full"
+    method: str  # "lora", "qlora" or "full"
     epochs: float
     effective_batch: int  # sequences per optimizer step, whatever the machine
     learning_rate: float
@@ -29,6 +32,7 @@ class Settings:
     seed: int
     revision: str | None = None
     model_path: str | None = None  # where to load the model from, when not the hub
+    adapter_path: str | None = None  # the adapter to start from; None: a fresh one
     lora_rank: int | None = None
     lora_alpha: int | None = None
     lora_dropout: float | None = None
@@ -38,6 +42,7 @@ class Settings:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     max_seq_length: int | None = None
+    overlong: str = "drop"  # "drop", "truncate" or "error": what becomes of longer rows
     gradient_checkpointing: bool | None = None
     eval_every_steps: int | None = None
     save_every_steps: int | None = None
@@ -81,9 +86,10 @@ def _from_job(path: Path) -> Task:
         raise TrainingError(
             "job-unreadable", f"{path} is no job that this program reads: {error}"
         ) from error
-    if settings.model_path is not None:
-        model_path = root / settings.model_path  # stays as it is when absolute
-        settings = Settings(**vars(settings) | {"model_path": str(model_path)})
+    for name in ("model_path", "adapter_path"):
+        path = getattr(settings, name)
+        if path is not None:  # stays as it is when absolute
+            settings = Settings(**vars(settings) | {name: str(root / path)})
     named = ("run", "attempt", "planHash", "recipeHash", "datasetFingerprint")
     return Task(
         settings=settings,
@@ -109,6 +115,8 @@ def _from_flags(flags: argparse.Namespace) -> Task:
     if local.is_dir():
         # Whoever loads the adapter later, from wherever, has to find its base.
         given["model"] = given["model_path"] = str(local.resolve())
+    if flags.adapter_path is not None:
+        given["adapter_path"] = str(flags.adapter_path.expanduser().resolve())
     return Task(
         settings=Settings(**_defaults(**given) | given),
         train=(),
@@ -150,7 +158,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--output-dir", type=Path, default=Path("output"), metavar="DIR", help="default: output")
     add("--model", default=TOY_MODEL, help=f"a Hugging Face id, a folder, or {TOY_MODEL} (default)")
     add("--revision", help="commit, branch or tag of a hub model")
-    add("--method", choices=("lora", "full"), help=f"default: lora, and full for {TOY_MODEL}")
+    add("--method", choices=METHODS, help=f"default: lora, and full for {TOY_MODEL}")
+    add("--from", dest="adapter_path", type=Path, metavar="DIR", help="go on from this adapter")
     add("--epochs", type=_positive, help="passes over the training rows")
     add("--learning-rate", type=_positive)
     add("--schedule", choices=("cosine", "linear", "constant"))
@@ -160,7 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-size", dest="micro_batch", type=_count, help="sequences per forward pass")
     add("--gradient-accumulation-steps", type=_count, help="forward passes per optimizer step")
     add("--effective-batch", type=_count, help="sequences per optimizer step")
-    add("--max-seq-length", type=_count, help="tokens a row may have; longer ones are dropped")
+    add("--max-seq-length", type=_count, help="tokens a row may have")
+    add("--overlong", choices=OVERLONG, help="what becomes of longer rows; default: drop")
     add("--gradient-checkpointing", action=argparse.BooleanOptionalAction)
     add("--eval-every-steps", type=_count)
     add("--save-every-steps", type=_count)
