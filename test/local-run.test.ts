@@ -105,11 +105,17 @@ print(tokenizer.decode(answer, skip_special_tokens=True))
 describe("a run on this machine", () => {
   let project: Project;
   let trained: Finished;
+  let attached: Finished;
   let run: string;
 
   beforeAll(async () => {
     project = await newProject();
-    trained = await project.moxi("train", "--json");
+    // Given twice at the same instant, the same command starts one run.
+    const both = [project.moxi("train", "--json"), project.moxi("train", "--json")];
+    const isFirst = ({ stdout }: Finished) => stdout.includes('"how":"created"');
+    [trained, attached] = (await Promise.all(both)).sort(
+      (a, b) => Number(isFirst(b)) - Number(isFirst(a)),
+    ) as [Finished, Finished];
     run = events(trained.stdout)[0]!.run;
   });
   afterAll(() => project.remove());
@@ -125,6 +131,16 @@ describe("a run on this machine", () => {
     expect(await readdir(view.artifact!.path)).toEqual(
       expect.arrayContaining(["model.safetensors", "tokenizer.json", "metrics.csv", "README.md"]),
     );
+  });
+
+  it("is one, whoever else types the same command at the same instant", async () => {
+    expect(attached.code).toBe(0);
+    expect(lines(attached.stdout)).toContainEqual(
+      expect.objectContaining({ type: "started", how: "attached", run }),
+    );
+    expect(events(attached.stdout)).toEqual(events(trained.stdout));
+    const list = JSON.parse((await project.moxi("runs", "--json")).stdout);
+    expect(list.runs).toHaveLength(1);
   });
 
   it("tells its story in valid events, in order, with one end after the real end", () => {

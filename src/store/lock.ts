@@ -34,14 +34,10 @@ export async function withLock<T>(
       if (holder === undefined) {
         await removeStale(path);
       } else if (waited >= (options.patienceMs ?? 60_000)) {
-        throw new MoxiError(
-          "E_RUN_STATE",
-          `another moxi (process ${holder.pid}) works on this run`,
-          {
-            hint: "wait until it is done, then run the same command again",
-            place: { file: path },
-          },
-        );
+        throw new MoxiError("E_RUN_STATE", `another moxi (process ${holder.pid}) works here`, {
+          hint: "wait until it is done, then run the same command again",
+          place: { file: path },
+        });
       } else {
         await options.sleep(pauseMs);
         waited += pauseMs;

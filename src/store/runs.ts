@@ -30,6 +30,11 @@ export function runLock(folder: string): string {
   return join(folder, "lock");
 }
 
+/** The file that one process at a time holds (withLock) while it looks for a run and makes one. */
+export function newRunLock(runs: string): string {
+  return join(runs, ".new-run.lock");
+}
+
 /** The next attempt's line: its number, its name, and a nonce that nobody can guess. */
 export function newAttempt(run: string, attempt: number, target: TargetName, now: Date): Attempt {
   return {
@@ -168,11 +173,16 @@ function damaged(file: string, why: string, line?: number): MoxiError {
   });
 }
 
-/** Makes the folder, and keeps `.moxi` out of the user's repository. */
-async function makeRunsFolder(runs: string): Promise<void> {
+/** Makes the folder for runs, where none of them gets into the user's repository. */
+export async function makeRunsFolder(runs: string): Promise<void> {
   await mkdir(runs, { recursive: true });
+  await hideFromGit(dirname(runs));
+}
+
+/** Keeps `.moxi`, with the user's rows in it, out of the user's repository. */
+export async function hideFromGit(folder: string): Promise<void> {
   try {
-    await writeFile(join(dirname(runs), ".gitignore"), "*\n", { flag: "wx" });
+    await writeFile(join(folder, ".gitignore"), "*\n", { flag: "wx" });
   } catch (error) {
     if (systemCode(error) !== "EEXIST") throw error;
   }
