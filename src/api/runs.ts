@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isMoxiError } from "../base/errors.ts";
+import { isMoxiError, systemCode, toMoxiError } from "../base/errors.ts";
 import type { TargetStatus } from "../run/attempt.ts";
 import type { RunEvent } from "../run/event.ts";
 import type { RunStatus, View } from "../run/fold.ts";
 import { runTime } from "../run/id.ts";
 import { listRunIds } from "../store/find.ts";
 import { readRun } from "../store/runs.ts";
+import { parseEvent } from "../targets/lines.ts";
 import type { Context } from "./context.ts";
 import { foldRun, projectRuns, refsOf } from "./open.ts";
 import { openTarget } from "./targets.ts";
@@ -66,7 +67,8 @@ async function summary(context: Context, folder: string, run: string): Promise<R
       error: view.error,
     };
   } catch (error) {
-    if (!isMoxiError(error)) throw error;
+    // One folder that is damaged, or that another user owns, must not hide the others.
+    if (!isMoxiError(error) && systemCode(error) === undefined) throw error;
     const unknown = { model: null, method: null, target: null, step: null, steps: null };
     return {
       run,
@@ -74,7 +76,7 @@ async function summary(context: Context, folder: string, run: string): Promise<R
       ...unknown,
       createdAt: runTime(run)?.toISOString() ?? null,
       heldOutLoss: { first: null, last: null, best: null },
-      error: error.message,
+      error: toMoxiError(error).message,
     };
   }
 }
@@ -87,7 +89,7 @@ function milestones(folder: string): RunEvent[] {
   const lastStep = lines.findLastIndex(isStep);
   return lines
     .filter((line, index) => line !== "" && (index === lastStep || !isStep(line)))
-    .map((line) => JSON.parse(Buffer.from(line, "latin1").toString()) as RunEvent);
+    .flatMap((line) => parseEvent(Buffer.from(line, "latin1").toString()) ?? []);
 }
 
 /** The recorded events, as bytes: only the few lines that are needed are worth decoding. */

@@ -27,8 +27,10 @@ export function normalRunId(id: string): string | undefined {
 
 /** When the run was made, read off its id; undefined for ids that the user chose. */
 export function runTime(id: string): Date | undefined {
-  const match = /^moxi-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-/.exec(id);
+  const match = /^moxi-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-[a-z]+-[a-z]+-[a-z0-9]{4}$/.exec(id);
   if (match === null) return undefined;
   const [, year, month, day, hour, minute, second] = match;
-  return new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  const time = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  // A user can choose an id that looks like ours and tells no time that there is.
+  return Number.isNaN(time.getTime()) ? undefined : time;
 }

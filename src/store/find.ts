@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { nearestName } from "../base/format.ts";
-import { normalRunId, runIdPattern } from "../run/id.ts";
+import { normalRunId, runIdPattern, runTime } from "../run/id.ts";
 
 /**
  * The ids of the runs in a folder, newest first. Reads names only, so that ten thousand runs cost
@@ -15,9 +15,9 @@ export async function listRunIds(runs: string, limit: number | null = null): Pro
   const names = entries(runs).sort().reverse();
   for (const id of names) {
     if (times.size === limit) break;
-    if (timedId.test(id) && runIdPattern.test(id)) times.set(id, id.slice(5, 20));
+    if (runTime(id) !== undefined) times.set(id, id.slice(5, 20));
   }
-  const timeless = names.filter((id) => !timedId.test(id) && runIdPattern.test(id));
+  const timeless = names.filter((id) => runTime(id) === undefined && runIdPattern.test(id));
   await Promise.all(
     timeless.map(async (id) => times.set(id, asInId((await planTime(runs, id)).toISOString()))),
   );
@@ -37,8 +37,6 @@ export async function listRunIds(runs: string, limit: number | null = null): Pro
   );
   return chosen.sort((a, b) => order(times.get(b)!, times.get(a)!));
 }
-
-const timedId = /^moxi-\d{8}-\d{6}-/;
 
 /** `2026-11-23T14:12:07.000Z` as ids tell it: `20261123-141207`. */
 function asInId(time: string): string {

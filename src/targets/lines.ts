@@ -28,8 +28,11 @@ export function sortLines(lines: readonly string[], { attempt, nonce }: Attempt)
   return { events, logs };
 }
 
-/** The supervisor has checked the body; only what a torn line can break is looked at again. */
-function parseEvent(text: string): RunEvent | undefined {
+/**
+ * Reads a recorded event; undefined for a line that is none. The supervisor has checked the body:
+ * only what a torn line can break is looked at again.
+ */
+export function parseEvent(text: string): RunEvent | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);

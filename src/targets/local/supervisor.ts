@@ -25,7 +25,12 @@ export async function readProcesses(files: AttemptFiles): Promise<Processes | un
     if (systemCode(error) === "ENOENT") return undefined;
     throw error;
   }
-  const value: unknown = JSON.parse(text); // written whole: a temporary name, then renamed
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined; // written whole and renamed, so that only a machine that lost power tears it
+  }
   if (!isRecord(value) || !isIdentity(value)) return undefined;
   const trainer = value["trainer"];
   return { supervisor: value, ...(isIdentity(trainer) && { trainer }) };
