@@ -82,6 +82,15 @@ const createApp = (terminal: Terminal) =>
     },
   );
 
+/** Before the command stricli looks a flag up in an object, where it finds `--constructor` too. */
+function refuseInherited(first = ""): void {
+  const name = first
+    .replace(/^-+/, "")
+    .replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+  if (first.startsWith("-") && name.split("=")[0]! in {})
+    throw usageError(`there is no flag ${first}`);
+}
+
 export interface Outside {
   readonly terminal: Terminal;
   /** Makes what the verbs take; a test gives its own. */
@@ -103,6 +112,7 @@ export async function runCli(args: readonly string[], outside: Outside): Promise
     },
   };
   try {
+    refuseInherited(args[0]);
     await run(createApp(terminal), args.map(withoutDots), cli);
     return code;
   } catch (error) {

@@ -314,7 +314,9 @@ test("stop keeps a checkpoint unless it is told to abort", async () => {
   expect(await moxi("stop")).toBe(0);
   expect(verbs.stop.mock.lastCall![1]).toMatchObject({ how: "checkpoint" });
   expect(terminal.written.out).toContain("the checkpoint at step 100 is kept");
+  terminal = fakeTerminal();
   await moxi("stop", "--abort", "--json");
+  expect(lines(terminal.written.out)).toEqual([view({ end: "stopped", upTo: 100 })]);
   expect(verbs.stop.mock.lastCall![1]).toMatchObject({ how: "abort" });
 });
 

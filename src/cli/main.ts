@@ -1,4 +1,5 @@
 import { createContext } from "../api/context.ts";
+import { MoxiError } from "../base/errors.ts";
 import { runCli } from "./app.ts";
 import { createTerminal } from "./terminal.ts";
 
@@ -7,11 +8,39 @@ import { createTerminal } from "./terminal.ts";
 void main();
 
 async function main(): Promise<void> {
-  process.exitCode = await runCli(process.argv.slice(2), {
-    terminal: createTerminal(process),
-    context: (host) => createContext(host === undefined ? {} : { host }),
-    debug: process.env.MOXI_DEBUG === "1",
+  // A config is a program and may print, or what it imports does: that is no result of ours.
+  const { error: toStderr } = console;
+  Object.assign(console, { log: toStderr, info: toStderr, debug: toStderr });
+  const terminal = createTerminal(process);
+  const debug = process.env.MOXI_DEBUG === "1";
+  const args = process.argv.slice(2);
+
+  // A config can also wait for what never comes, or end the process: `moxi train && deploy` must
+  // not take that for a success.
+  let done = false;
+  const tellStarved = () => void starved();
+  const starved = async () => {
+    const { reportError } = await import("./host/report.ts");
+    const message = "moxi ended before its work was done: what it waited for never came";
+    const hint = "look for an await in the config that never ends; else this is a bug in Moxi";
+    const json = args.includes("--json");
+    const error = new MoxiError("E_INTERNAL", message, { hint });
+    process.exitCode = reportError(error, { terminal, json, debug });
+  };
+  process.once("beforeExit", tellStarved);
+  process.once("exit", (code) => {
+    if (done || code !== 0) return;
+    process.exitCode = 1;
+    process.stderr.write("moxi was ended before its work was done\n");
   });
+
+  process.exitCode = await runCli(args, {
+    terminal,
+    context: (host) => createContext(host === undefined ? {} : { host }),
+    debug,
+  });
+  done = true;
+  process.off("beforeExit", tellStarved);
   // After Ctrl-C nobody waits for work that cannot be called back, such as an installation.
   if (process.exitCode === 130) process.exit();
 }

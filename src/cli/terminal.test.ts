@@ -22,8 +22,13 @@ test("without colour a style changes nothing", () => {
 
 function fakeProcess(isTTY: boolean, env: Record<string, string> = {}) {
   const stream = () =>
-    Object.assign(new EventEmitter(), { write: () => true, isTTY, columns: 100, rows: 30 });
-  const exit = vi.fn<() => never>();
+    Object.assign(new EventEmitter(), {
+      write: vi.fn<() => boolean>(),
+      isTTY,
+      columns: 100,
+      rows: 30,
+    });
+  const exit = vi.fn<(code: number) => never>();
   return Object.assign(new EventEmitter(), { stdout: stream(), stderr: stream(), env, exit });
 }
 
@@ -39,13 +44,18 @@ test("a pipe has no width, a terminal its own", () => {
   expect(createTerminal(fakeProcess(true)).out.columns()).toBe(100);
 });
 
-test("a reader that has gone ends the program quietly, another failure does not", () => {
+test("a reader that has gone ends the program quietly, another failure is told", () => {
   const process = fakeProcess(false);
   createTerminal(process).out.write("x");
   process.stdout.emit("error", Object.assign(new Error("broken pipe"), { code: "EPIPE" }));
-  expect(process.exit).toHaveBeenCalledOnce();
+  expect(process.exit).toHaveBeenCalledExactlyOnceWith(141);
+  expect(process.stderr.write).not.toHaveBeenCalled();
   const full = Object.assign(new Error("no space left"), { code: "ENOSPC" });
-  expect(() => process.stdout.emit("error", full)).toThrow("no space left");
+  process.stdout.emit("error", full);
+  expect(process.exit).toHaveBeenLastCalledWith(1);
+  expect(process.stderr.write).toHaveBeenCalledExactlyOnceWith(
+    "moxi: the output cannot be written (ENOSPC)\n",
+  );
 });
 
 test("Ctrl-C reaches a listener until it is forgotten", () => {

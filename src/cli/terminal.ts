@@ -65,7 +65,7 @@ export interface TerminalProcess {
   readonly env: Readonly<Record<string, string | undefined>>;
   on(event: "SIGINT", listener: () => void): unknown;
   off(event: "SIGINT", listener: () => void): unknown;
-  exit(): never;
+  exit(code: number): never;
 }
 
 /** The terminal of a process. An output is touched only when it is used: opening it takes time. */
@@ -96,10 +96,14 @@ export function createTerminal(process: TerminalProcess): Terminal {
 }
 
 function createOutput(process: TerminalProcess, stream: ProcessOutput): Output {
-  // `moxi runs | head` closes our output early: that is no error, and nobody is left to tell.
   stream.on("error", (error) => {
-    if (systemCode(error) === "EPIPE") process.exit();
-    else throw error;
+    const code = systemCode(error);
+    // `moxi runs | head` closes our output early: nobody is left to tell. The code is that of every
+    // program whose reader has gone, and not 0: a run that is no longer watched has not succeeded.
+    if (code === "EPIPE") return process.exit(141);
+    if (stream === process.stdout)
+      process.stderr.write(`moxi: the output cannot be written (${code})\n`);
+    return process.exit(1);
   });
   return {
     style: createStyle(wantsColour(stream.isTTY === true, process.env)),

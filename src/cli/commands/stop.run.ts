@@ -10,7 +10,8 @@ export default async function (this: Cli, flags: StopFlags, run?: string): Promi
   const how = flags.abort ? "abort" : "checkpoint";
   const text = flags.abort ? "ending the run" : "saving a checkpoint and ending the run";
   try {
-    presenter.notify({ type: "task", id: "stop", state: "started", text });
+    // Programs get one value, as from show.
+    if (!flags.json) presenter.notify({ type: "task", id: "stop", state: "started", text });
     const view = await stop(context, { run, how });
     if (flags.json) writeJson(this.terminal.out, view);
     else presenter.ended(view);
