@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 
@@ -16,7 +16,7 @@ export interface Project {
  */
 export function findProject(cwd: string): Project {
   for (const folder of foldersOf(cwd)) {
-    const [file, other] = fileNames.filter((name) => existsSync(join(folder, name)));
+    const [file, other] = fileNames.filter((name) => isThere(join(folder, name)));
     if (other !== undefined) {
       throw new MoxiError("E_CONFIG_AMBIGUOUS", `${file} and ${other} are both in ${folder}`, {
         hint: "keep one of them",
@@ -26,6 +26,11 @@ export function findProject(cwd: string): Project {
     if (file !== undefined) return { folder, file: join(folder, file) };
   }
   return { folder: cwd, file: null };
+}
+
+/** A link that leads nowhere is there: training as if there were no config would be worse. */
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function foldersOf(cwd: string): string[] {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -114,6 +114,25 @@ test.each([
 test("a byte order mark is not an error", async () => {
   await write("moxi.config.json", '\ufeff{ "epochs": 0 }');
   expect((await failure()).message).toContain("epochs");
+});
+
+test.each([
+  ['import { n } from "./n.mjs";\nconst epochs = n;\nexport default {\n  epochs,\n};', 4],
+  ["const epochs = 0;\nexport default { seed: 1, epochs };", 2],
+  ["export default {\n  // epochs: 1\n  epochs: 0,\n};", 3],
+  // Two lines look like it, of which one is a type: none is told.
+  ["/** @type {{\n epochs: number }} */\nconst epochs = 0;\nexport default { epochs };", undefined],
+])("the line of a setting in a program: %j", async (program, line) => {
+  await write("n.mjs", "export const n = 0;");
+  await write("moxi.config.mjs", program);
+  const { message, place } = await failure();
+  expect(message).toBe("epochs must be a number above 0, not 0");
+  expect(place?.line).toBe(line);
+});
+
+test("a link that leads nowhere is a config that cannot be read, not a missing one", async () => {
+  await symlink("nowhere", join(folder, "moxi.config.ts"));
+  expect(await failure()).toMatchObject({ code: "E_CONFIG_UNREADABLE" });
 });
 
 test("a config that is no object, or no file", async () => {

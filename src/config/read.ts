@@ -18,9 +18,8 @@ export interface ConfigFile {
 export async function readConfigFile(file: string, libraryUrl: string): Promise<ConfigFile> {
   try {
     const text = (await readFile(file, "utf8")).replace(/^\ufeff/, "");
-    return file.endsWith(".json")
-      ? readJson(file, text)
-      : await readProgram(file, text, libraryUrl);
+    if (file.endsWith(".json")) return readJson(file, text);
+    return await readProgram(file, text, libraryUrl);
   } catch (error) {
     throw isMoxiError(error) ? error : unreadable(file, error);
   }
@@ -63,7 +62,9 @@ async function readProgram(file: string, text: string, libraryUrl: string): Prom
     value,
     locate(key) {
       const name = key.slice(key.lastIndexOf(".") + 1).replace(/[^\w$]/g, "\\$&");
-      const written = new RegExp(`^(?!\\s*(?://|\\*|/\\*)).*(?<![.\\w$])${name}["']?\\s*:`);
+      // `name: value`, or the shorthand `name` between braces and commas.
+      const property = `(?<![.\\w$])${name}["']?\\s*:|(?:^|[{,])\\s*${name}\\s*(?:$|[,}])`;
+      const written = new RegExp(`^(?!\\s*(?://|\\*|/\\*)).*?(?:${property})`);
       const lines = text
         .split("\n")
         .flatMap((line, index) => (written.test(line) ? [index + 1] : []));
