@@ -22,7 +22,11 @@ export async function build(folder: string): Promise<OutputChunk[]> {
 export async function bundle(folder: string): Promise<OutputChunk[]> {
   const bundler = await rolldown({
     cwd: root,
-    input: { main: "src/cli/main.ts", index: "src/index.ts" },
+    input: {
+      main: "src/cli/main.ts",
+      index: "src/index.ts",
+      "transfer-worker": "src/storage/worker.ts",
+    },
     platform: "node",
     plugins: [cheapBuiltins],
     // Many packages name a CommonJS file first, which cannot be shaken: five times the size.

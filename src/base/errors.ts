@@ -147,6 +147,15 @@ export interface ErrorJson {
   readonly details?: readonly string[];
 }
 
+/** The error again after its JSON has crossed between threads. */
+export function fromErrorJson({ code, message, hint, place, details }: ErrorJson): MoxiError {
+  return new MoxiError(code, message, {
+    ...(hint === undefined ? {} : { hint }),
+    ...(place === undefined ? {} : { place }),
+    ...(details === undefined ? {} : { details }),
+  });
+}
+
 export function isMoxiError(error: unknown): error is MoxiError {
   return typeof error === "object" && error !== null && marker in error;
 }

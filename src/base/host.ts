@@ -8,6 +8,17 @@ export interface TaskNotice {
   readonly text: string;
   /** 0 to 1 where it is known. */
   readonly fraction?: number;
+  /** For work that moves bytes. */
+  readonly transfer?: TransferNotice;
+}
+
+/** How far a transfer is; the rate is that of the newest seconds. */
+export interface TransferNotice {
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly bytesPerSecond: number;
+  /** null while nothing has moved. */
+  readonly secondsLeft: number | null;
 }
 
 /** Something worth saying that stops nothing. */

@@ -1,0 +1,106 @@
+import { credentialSource } from "./credentials.ts";
+import type { CredentialSource } from "./credentials.ts";
+import type { Doing } from "./errors.ts";
+import { translate } from "./errors.ts";
+import type { Outside } from "./outside.ts";
+import type { S3 } from "./s3.ts";
+import { readSettings } from "./settings.ts";
+import type { AwsSettings, SettingsOptions } from "./settings.ts";
+
+/** The services of one account and region. Each client is loaded and made when it is first asked for. */
+export interface Aws {
+  readonly settings: AwsSettings;
+  readonly credentials: CredentialSource;
+  s3(): Promise<S3>;
+  /** Closes every connection that is kept. */
+  close(): void;
+}
+
+/** What every client is made of. */
+export interface ClientParts {
+  readonly settings: AwsSettings;
+  readonly credentials: CredentialSource;
+  /** The configuration that all SDK clients share; `serviceId` names the endpoint's variable. */
+  config(serviceId: string): Promise<ClientConfig>;
+  /** Runs one call; whatever it throws becomes a MoxiError that names what was tried. */
+  attempt<T>(doing: string, call: () => Promise<T>): Promise<T>;
+  onClose(close: () => void): void;
+}
+
+type ClientConfig = Awaited<ReturnType<typeof clientConfig>>;
+
+/**
+ * Opens AWS as the environment, `.env` and the shared config files say. Nothing is sent yet.
+ *
+ * @throws E_AWS_REGION, E_AWS_SETTINGS, E_AWS_CREDENTIALS for settings that cannot be used
+ */
+export async function openAws(outside: Outside, options: SettingsOptions = {}): Promise<Aws> {
+  const settings = await readSettings(outside, options);
+  const credentials = credentialSource(outside, settings);
+  const closers: (() => void)[] = [];
+  const doing: Omit<Doing, "doing"> = { settings, credentials: credentials.from };
+  const parts: ClientParts = {
+    settings,
+    credentials,
+    config: (serviceId) => clientConfig(serviceId, settings, credentials, closers),
+    attempt: (what, call) =>
+      call().catch((error: unknown) => {
+        throw translate(error, { doing: what, ...doing });
+      }),
+    onClose: (close) => closers.push(close),
+  };
+  const once = <T>(make: () => Promise<T>) => {
+    let made: Promise<T> | undefined;
+    return () => (made ??= make());
+  };
+  return {
+    settings,
+    credentials,
+    s3: once(async () => (await import("./s3.ts")).openS3(parts)),
+    close: () => {
+      for (const close of closers.splice(0)) close();
+    },
+  };
+}
+
+async function clientConfig(
+  serviceId: string,
+  settings: AwsSettings,
+  credentials: CredentialSource,
+  closers: (() => void)[],
+) {
+  const [{ NodeHttpHandler }, { createAgents }] = await Promise.all([
+    import("@smithy/node-http-handler"),
+    import("./agents.ts"),
+  ]);
+  const { http, https } = createAgents(settings.network);
+  closers.push(() => {
+    http.destroy();
+    https.destroy();
+  });
+  const endpoint = settings.endpoint(serviceId);
+  return {
+    region: settings.region,
+    // Everything is given, so that the SDK does not look at the process's own environment.
+    credentials: async () => {
+      const { accessKeyId, secretAccessKey, sessionToken, expiration } = await credentials.get();
+      return {
+        accessKeyId,
+        secretAccessKey,
+        ...(sessionToken === undefined ? {} : { sessionToken }),
+        ...(expiration === undefined ? {} : { expiration }),
+      };
+    },
+    ...(endpoint === undefined ? {} : { endpoint }),
+    useFipsEndpoint: settings.fips,
+    useDualstackEndpoint: settings.dualStack,
+    retryMode: "adaptive",
+    maxAttempts: 6,
+    requestHandler: new NodeHttpHandler({
+      httpAgent: http,
+      httpsAgent: https,
+      requestTimeout: 60_000,
+      connectionTimeout: 10_000,
+    }),
+  };
+}

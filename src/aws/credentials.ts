@@ -1,0 +1,183 @@
+import { readFile } from "node:fs/promises";
+import { MoxiError } from "../base/errors.ts";
+import { translate } from "./errors.ts";
+import { variable } from "./outside.ts";
+import type { Outside } from "./outside.ts";
+import type { AwsSettings } from "./settings.ts";
+import type { Credentials } from "./sign.ts";
+
+/** Credentials that are fetched when first needed, and again before they expire. */
+export interface CredentialSource {
+  /** What gives them, in words: "AWS_ACCESS_KEY", "the profile dev" ... */
+  readonly from: string;
+  get(): Promise<Credentials>;
+  /** Fetches them again, whatever is kept: AWS has called them expired. */
+  renew(): Promise<Credentials>;
+}
+
+type Provider = () => Promise<Credentials>;
+
+/** Anything that expires sooner is fetched again before a request is signed with it. */
+const marginMs = 5 * 60_000;
+
+/**
+ * Credentials in the order of AWS's own tools: a named profile, variables, the default profile
+ * (keys, SSO, a role, a process), a web identity, a container, an instance. AWS_ACCESS_KEY and
+ * AWS_SECRET_KEY count as AWS's own names.
+ *
+ * @throws E_AWS_CREDENTIALS from `get`, where there are none; E_AWS_EXPIRED where they have expired
+ */
+export function credentialSource(outside: Outside, settings: AwsSettings): CredentialSource {
+  let known: Credentials | undefined;
+  let pending: Promise<Credentials> | undefined;
+  const { from, provider } = choose(outside, settings);
+  const renew = () => {
+    pending ??= provider()
+      .catch((error: unknown) => {
+        throw translate(error, { doing: "get AWS credentials", credentials: from, settings });
+      })
+      .then((credentials) => (known = credentials))
+      .finally(() => (pending = undefined));
+    return pending;
+  };
+  return {
+    from,
+    renew,
+    get: async () => {
+      const left = (known?.expiration?.getTime() ?? Infinity) - Date.now();
+      return known === undefined || left < marginMs ? renew() : known;
+    },
+  };
+}
+
+function choose(
+  { env }: Outside,
+  settings: AwsSettings,
+): { readonly from: string; readonly provider: Provider } {
+  const { profile } = settings;
+  if (profile !== undefined) {
+    return { from: `the profile ${profile}`, provider: profileProvider(env, settings) };
+  }
+  const fromVariables = readVariables(env);
+  if (fromVariables !== undefined) return fromVariables;
+
+  const tokenFile = variable(env, "AWS_WEB_IDENTITY_TOKEN_FILE");
+  const roleArn = variable(env, "AWS_ROLE_ARN");
+  return {
+    from: "the default profile, or this machine's role",
+    provider: async () => {
+      const sdk = await import("@aws-sdk/credential-providers");
+      if (await hasDefaultProfile(settings)) return profileProvider(env, settings)();
+      if (tokenFile !== undefined && roleArn !== undefined) {
+        const roleSessionName = variable(env, "AWS_ROLE_SESSION_NAME") ?? "moxi";
+        return sdk.fromTokenFile({
+          webIdentityTokenFile: tokenFile,
+          roleArn,
+          roleSessionName,
+          clientConfig: await stsConfig(settings),
+        })();
+      }
+      const relative = variable(env, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+      const full = variable(env, "AWS_CONTAINER_CREDENTIALS_FULL_URI");
+      if (relative !== undefined || full !== undefined) {
+        const token = variable(env, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
+        const file = variable(env, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+        return sdk.fromHttp({
+          ...(relative === undefined
+            ? { awsContainerCredentialsFullUri: full! }
+            : { awsContainerCredentialsRelativeUri: relative }),
+          ...(token === undefined ? {} : { awsContainerAuthorizationToken: token }),
+          ...(file === undefined ? {} : { awsContainerAuthorizationTokenFile: file }),
+        })();
+      }
+      if (variable(env, "AWS_EC2_METADATA_DISABLED") === "true") throw noCredentials();
+      return sdk
+        .fromInstanceMetadata({
+          timeout: 1000,
+          maxRetries: 1,
+          ec2MetadataV1Disabled: true,
+          endpoint: variable(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT") ?? "http://169.254.169.254",
+        } as Parameters<typeof sdk.fromInstanceMetadata>[0])()
+        .catch((error: unknown) => {
+          throw noCredentials(error);
+        });
+    },
+  };
+}
+
+/** A pair of keys in the environment or `.env`; half a pair is a mistake that is told. */
+function readVariables(env: Outside["env"]) {
+  const names = [
+    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+    ["AWS_ACCESS_KEY", "AWS_SECRET_KEY"],
+  ] as const;
+  const keyName = names.map(([key]) => key).find((name) => variable(env, name));
+  const secretName = names.map(([, secret]) => secret).find((name) => variable(env, name));
+  if (keyName === undefined && secretName === undefined) return undefined;
+  if (keyName === undefined || secretName === undefined) {
+    const set = keyName ?? secretName!;
+    const missing = names.flat()[names.flat().indexOf(set) + (keyName ? 1 : -1)]!;
+    throw new MoxiError("E_AWS_CREDENTIALS", `${set} is set, ${missing} is not`, {
+      hint: `set ${missing} too, or remove ${set}`,
+      place: { field: missing },
+    });
+  }
+  const accessKeyId = variable(env, keyName)!;
+  const secretAccessKey = variable(env, secretName)!;
+  const sessionToken = variable(env, "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN");
+  const stated = variable(env, "AWS_CREDENTIAL_EXPIRATION");
+  const expiration = stated === undefined ? undefined : new Date(stated);
+  const provider: Provider = async () => {
+    if (expiration !== undefined && expiration.getTime() <= Date.now()) {
+      throw Object.assign(new Error(`they expired at ${stated}`), { name: "ExpiredToken" });
+    }
+    return { accessKeyId, secretAccessKey, sessionToken };
+  };
+  return { from: keyName, provider };
+}
+
+function profileProvider(env: Outside["env"], settings: AwsSettings): Provider {
+  return async () => {
+    const { fromIni } = await import("@aws-sdk/credential-providers");
+    const { region, profile = "default", configFile, credentialsFile } = settings;
+    return fromIni({
+      profile,
+      configFilepath: configFile,
+      filepath: credentialsFile,
+      ignoreCache: true,
+      clientConfig: await stsConfig(settings),
+      parentClientConfig: { region },
+    })();
+  };
+}
+
+/** How the provider chain's own calls to STS and SSO reach AWS: as all others do. */
+async function stsConfig(settings: AwsSettings) {
+  const [{ NodeHttpHandler }, { createAgents }] = await Promise.all([
+    import("@smithy/node-http-handler"),
+    import("./agents.ts"),
+  ]);
+  const { http, https } = createAgents(settings.network);
+  const endpoint = settings.endpoint("sts");
+  return {
+    region: settings.region,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    requestHandler: new NodeHttpHandler({ httpAgent: http, httpsAgent: https }),
+  };
+}
+
+async function hasDefaultProfile({ configFile, credentialsFile }: AwsSettings): Promise<boolean> {
+  const texts = await Promise.all(
+    [configFile, credentialsFile].map((file) => readFile(file, "utf8").catch(() => "")),
+  );
+  const section = /^\s*\[(?:profile\s+)?default\s*\]([^[]*)/gm;
+  const keys = /^\s*(aws_access_key_id|role_arn|sso_|credential_process|login_session)/m;
+  return texts.some((text) => [...text.matchAll(section)].some(([, body]) => keys.test(body!)));
+}
+
+function noCredentials(cause?: unknown): MoxiError {
+  return new MoxiError("E_AWS_CREDENTIALS", "no AWS credentials were found", {
+    hint: "aws configure sso, then AWS_PROFILE=<profile> in .env; or AWS_ACCESS_KEY and AWS_SECRET_KEY in .env",
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

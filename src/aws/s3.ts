@@ -1,0 +1,230 @@
+import { S3Client } from "@aws-sdk/client-s3";
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  paginateListObjectsV2,
+  paginateListParts,
+} from "@aws-sdk/client-s3";
+import type { ClientParts } from "./aws.ts";
+import type { WireTarget } from "./wire.ts";
+
+/** A bucket and what every request to it says besides. */
+export interface Bucket {
+  readonly name: string;
+  /** The account that must own it; requests to anybody else's bucket are refused. */
+  readonly owner?: string;
+  /** The key that encrypts what is put there, instead of the bucket's own setting. */
+  readonly kmsKeyId?: string;
+}
+
+export interface ObjectInfo {
+  readonly key: string;
+  readonly size: number;
+  readonly etag: string;
+}
+
+export interface ObjectHead extends ObjectInfo {
+  /** CRC-32 in base64: of the whole, or with "-n" of the CRCs of n parts. */
+  readonly crc: string | undefined;
+}
+
+export interface UploadedPart {
+  readonly number: number;
+  readonly size: number;
+  readonly etag: string;
+  /** CRC-32 in base64, where the service keeps it. */
+  readonly crc: string | undefined;
+}
+
+/** S3's control calls, through the SDK. The calls that carry bytes are in wire.ts. */
+export type S3 = Awaited<ReturnType<typeof openS3>>;
+
+export async function openS3(parts: ClientParts) {
+  const config = await parts.config("s3");
+  const custom = "endpoint" in config;
+  const client = new S3Client({
+    ...config,
+    // Only AWS resolves a bucket's name as a host.
+    forcePathStyle: custom,
+    expectContinueHeader: false,
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+  });
+  parts.onClose(() => client.destroy());
+  const of = ({ name, owner }: Bucket) => ({
+    Bucket: name,
+    ...(owner === undefined ? {} : { ExpectedBucketOwner: owner }),
+  });
+  const uri = (bucket: Bucket, key: string) => `s3://${bucket.name}/${key}`;
+
+  return {
+    /** Where and how the bytes of a bucket go. */
+    wire(bucket: Bucket, options: { readonly pauseMs?: number } = {}): WireTarget {
+      const { region, regionFrom, profile, network, fips, dualStack } = parts.settings;
+      const { url, properties } = client.config.endpointProvider({
+        Bucket: bucket.name,
+        Region: region,
+        UseFIPS: fips,
+        UseDualStack: dualStack,
+        ForcePathStyle: custom,
+        ...(custom ? { Endpoint: config.endpoint } : {}),
+      } as unknown as Parameters<typeof client.config.endpointProvider>[0]);
+      const [scheme] = (properties?.["authSchemes"] ?? []) as { signingRegion?: string }[];
+      return {
+        bucket: bucket.name,
+        url: url.href.replace(/\/$/, ""),
+        region: scheme?.signingRegion ?? region,
+        settings: {
+          settings: { region, regionFrom, profile },
+          credentials: parts.credentials.from,
+        },
+        network,
+        headers: {
+          "user-agent": "moxi",
+          ...(bucket.owner === undefined ? {} : { "x-amz-expected-bucket-owner": bucket.owner }),
+        },
+        putHeaders:
+          bucket.kmsKeyId === undefined
+            ? {}
+            : {
+                "x-amz-server-side-encryption": "aws:kms",
+                "x-amz-server-side-encryption-aws-kms-key-id": bucket.kmsKeyId,
+              },
+        attempts: 8,
+        pauseMs: options.pauseMs ?? 100,
+      };
+    },
+
+    /** Size, ETag and checksum of an object; undefined where there is none. */
+    head: (bucket: Bucket, key: string): Promise<ObjectHead | undefined> =>
+      parts.attempt(`look at ${uri(bucket, key)}`, async () => {
+        try {
+          const input = { ...of(bucket), Key: key, ChecksumMode: "ENABLED" as const };
+          const found = await client.send(new HeadObjectCommand(input));
+          return {
+            key,
+            size: found.ContentLength ?? 0,
+            etag: found.ETag ?? "",
+            crc: found.ChecksumCRC32,
+          };
+        } catch (error) {
+          // Without a body a missing bucket looks the same; whoever writes or lists next is told.
+          if (error instanceof Error && /^(NotFound|NoSuchKey)$/.test(error.name)) return undefined;
+          throw error;
+        }
+      }),
+
+    /** The size of an object's first part: where an object that was sent in parts was cut. */
+    partBytes: (bucket: Bucket, key: string): Promise<number> =>
+      parts.attempt(`look at the parts of ${uri(bucket, key)}`, async () => {
+        const input = { ...of(bucket), Key: key, PartNumber: 1 };
+        const { ContentLength } = await client.send(new HeadObjectCommand(input));
+        return ContentLength!;
+      }),
+
+    /** Every object whose key starts with a prefix, in the order of the keys. */
+    list: (bucket: Bucket, prefix: string): Promise<ObjectInfo[]> =>
+      parts.attempt(`list ${uri(bucket, prefix)}`, async () => {
+        const found: ObjectInfo[] = [];
+        const pages = paginateListObjectsV2({ client }, { ...of(bucket), Prefix: prefix });
+        for await (const { Contents = [] } of pages) {
+          for (const { Key, Size, ETag } of Contents) {
+            found.push({ key: Key!, size: Size ?? 0, etag: ETag ?? "" });
+          }
+        }
+        return found;
+      }),
+
+    /** Starts a multipart upload whose parts and whole are guarded by CRC-32; returns its id. */
+    startUpload: (bucket: Bucket, key: string): Promise<string> =>
+      parts.attempt(`write ${uri(bucket, key)}`, async () => {
+        const { UploadId } = await client.send(
+          new CreateMultipartUploadCommand({
+            ...of(bucket),
+            Key: key,
+            ChecksumAlgorithm: "CRC32",
+            ChecksumType: "FULL_OBJECT",
+            ...(bucket.kmsKeyId === undefined
+              ? {}
+              : { ServerSideEncryption: "aws:kms", SSEKMSKeyId: bucket.kmsKeyId }),
+          }),
+        );
+        return UploadId!;
+      }),
+
+    /** The ids of unfinished uploads of one key, the newest first. */
+    unfinished: (bucket: Bucket, key: string): Promise<string[]> =>
+      parts.attempt(`look for unfinished uploads of ${uri(bucket, key)}`, async () => {
+        const found: { id: string; at: number }[] = [];
+        for (let marker: { KeyMarker: string; UploadIdMarker: string } | undefined; ;) {
+          const input = { ...of(bucket), Prefix: key, ...marker };
+          const page = await client.send(new ListMultipartUploadsCommand(input));
+          for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+            if (Key === key) found.push({ id: UploadId!, at: Initiated?.getTime() ?? 0 });
+          }
+          if (page.IsTruncated !== true) break;
+          marker = { KeyMarker: page.NextKeyMarker!, UploadIdMarker: page.NextUploadIdMarker! };
+        }
+        return found.sort((a, b) => b.at - a.at).map(({ id }) => id);
+      }),
+
+    parts: (bucket: Bucket, key: string, uploadId: string): Promise<UploadedPart[]> =>
+      parts.attempt(`look at the parts of ${uri(bucket, key)}`, async () => {
+        const found: UploadedPart[] = [];
+        const input = { ...of(bucket), Key: key, UploadId: uploadId };
+        for await (const { Parts = [] } of paginateListParts({ client }, input)) {
+          for (const { PartNumber, Size, ETag, ChecksumCRC32 } of Parts) {
+            found.push({
+              number: PartNumber!,
+              size: Size ?? 0,
+              etag: ETag ?? "",
+              crc: ChecksumCRC32,
+            });
+          }
+        }
+        return found;
+      }),
+
+    /** Makes the parts one object. `ifAbsent` refuses to replace one: E_S3_CHANGED. */
+    finishUpload: (
+      bucket: Bucket,
+      key: string,
+      upload: {
+        readonly id: string;
+        readonly parts: readonly UploadedPart[];
+        readonly crc: string;
+        readonly size: number;
+        readonly ifAbsent: boolean;
+      },
+    ): Promise<void> =>
+      parts.attempt(`finish ${uri(bucket, key)}`, async () => {
+        await client.send(
+          new CompleteMultipartUploadCommand({
+            ...of(bucket),
+            Key: key,
+            UploadId: upload.id,
+            ChecksumCRC32: upload.crc,
+            ChecksumType: "FULL_OBJECT",
+            MpuObjectSize: upload.size,
+            ...(upload.ifAbsent ? { IfNoneMatch: "*" } : {}),
+            MultipartUpload: {
+              Parts: upload.parts.map(({ number, etag, crc }) => ({
+                PartNumber: number,
+                ETag: etag,
+                ChecksumCRC32: crc,
+              })),
+            },
+          }),
+        );
+      }),
+
+    abortUpload: (bucket: Bucket, key: string, uploadId: string): Promise<void> =>
+      parts.attempt(`give up the upload of ${uri(bucket, key)}`, async () => {
+        const input = { ...of(bucket), Key: key, UploadId: uploadId };
+        await client.send(new AbortMultipartUploadCommand(input));
+      }),
+  };
+}

@@ -1,0 +1,71 @@
+import { createHash, createHmac } from "node:crypto";
+
+export interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string | undefined;
+  readonly expiration?: Date | undefined;
+}
+
+export interface Unsigned {
+  readonly method: string;
+  readonly host: string;
+  /** Encoded as it is sent. */
+  readonly path: string;
+  /** Encoded and sorted as it is sent, without "?". */
+  readonly query: string;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** SHA-256 of the body in hex, or UNSIGNED-PAYLOAD. */
+  readonly payload: string;
+}
+
+const hmac = (key: string | Buffer, data: string) =>
+  createHmac("sha256", key).update(data).digest();
+
+/**
+ * Signature Version 4 for S3 (docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html).
+ * The SDK's signer gives the same headers, but takes a tenth of a millisecond for each of ten
+ * thousand small files.
+ */
+export function createSigner(region: string, service = "s3") {
+  let cached: { readonly for: string; readonly key: Buffer } | undefined;
+  return (request: Unsigned, credentials: Credentials, now: Date): Record<string, string> => {
+    const time = now.toISOString().replace(/[-:]|\.\d{3}/g, "");
+    const day = time.slice(0, 8);
+    const keyOf = `${day} ${credentials.secretAccessKey}`;
+    if (cached?.for !== keyOf) {
+      const parts = [region, service, "aws4_request"];
+      cached = {
+        for: keyOf,
+        key: parts.reduce(hmac, hmac(`AWS4${credentials.secretAccessKey}`, day)),
+      };
+    }
+    const headers: Record<string, string> = {
+      ...request.headers,
+      host: request.host,
+      "x-amz-content-sha256": request.payload,
+      "x-amz-date": time,
+    };
+    if (credentials.sessionToken) headers["x-amz-security-token"] = credentials.sessionToken;
+    const names = Object.keys(headers).sort();
+    const signed = names.join(";");
+    const canonical = [
+      request.method,
+      request.path,
+      request.query,
+      ...names.map((name) => `${name}:${headers[name]!.trim().replace(/ +/g, " ")}`),
+      "",
+      signed,
+      request.payload,
+    ].join("\n");
+    const scope = `${day}/${region}/${service}/aws4_request`;
+    const hash = createHash("sha256").update(canonical).digest("hex");
+    const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash}`;
+    const signature = hmac(cached.key, text).toString("hex");
+    headers["authorization"] =
+      `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}, ` +
+      `SignedHeaders=${signed}, Signature=${signature}`;
+    return headers;
+  };
+}

@@ -1,0 +1,310 @@
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import type { Network } from "./connect.ts";
+import { systemCode } from "../base/errors.ts";
+import { translate } from "./errors.ts";
+import type { Doing } from "./errors.ts";
+import { broken, ConnectionPool } from "./http.ts";
+import type { HttpAnswer } from "./http.ts";
+import { createSigner } from "./sign.ts";
+import type { Credentials } from "./sign.ts";
+import { Throttle } from "./throttle.ts";
+
+/** Where the bytes of one bucket go and how. Plain data: a worker thread gets a copy. */
+export interface WireTarget {
+  readonly bucket: string;
+  /** The bucket's address: "https://bucket.s3.eu-west-1.amazonaws.com", "https://127.0.0.1:7070/bucket". */
+  readonly url: string;
+  /** What requests are signed for. */
+  readonly region: string;
+  readonly settings: Required<Pick<Doing, "settings" | "credentials">>;
+  readonly network: Network;
+  /** For every request: the bucket's owner, say. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** For requests that make an object: its encryption, say. */
+  readonly putHeaders: Readonly<Record<string, string>>;
+  readonly attempts: number;
+  /** The first pause before a request is repeated, in milliseconds; doubled each time. */
+  readonly pauseMs: number;
+}
+
+export interface WireCredentials {
+  get(): Promise<Credentials>;
+  /** AWS has called these expired: better ones, or the same where there are none. */
+  renew(): Promise<Credentials>;
+}
+
+export interface ReadResult {
+  /** CRC-32 of what arrived. */
+  readonly crc: number;
+  readonly etag: string;
+  /** CRC-32 of the whole object, in base64, where the service keeps one and the whole was read. */
+  readonly stored: string | undefined;
+}
+
+/** CRC-32 as S3 writes it: four bytes, big end first, in base64. */
+export function crcText(crc: number): string {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(crc >>> 0);
+  return bytes.toString("base64");
+}
+
+const emptyHash = createHash("sha256").digest("hex");
+const transient =
+  /^(InternalError|ServiceUnavailable|SlowDown|RequestTimeout|IncompleteBody|OperationAborted|BadDigest|XAmzContentChecksumMismatch|XAmzContentSHA256Mismatch|InvalidDigest|ChecksumMismatch)$/;
+const slow = /^(SlowDown|TooManyRequests|RequestLimitExceeded|Throttling|ThrottlingException)$/;
+const stale = /^(ExpiredToken|TokenRefreshRequired|RequestExpired)$/;
+const longestPauseMs = 20_000;
+
+/**
+ * The requests that carry bytes: put an object, put a part, get a range. Everything else goes
+ * through the SDK. Requests are repeated after trouble on the way, with growing random pauses; the
+ * service's wish for fewer is granted; expired credentials are renewed once.
+ */
+export class Wire {
+  private readonly target: WireTarget;
+  private readonly credentials: WireCredentials;
+  private readonly pool: ConnectionPool;
+  private readonly throttle: Throttle;
+  private readonly sign: ReturnType<typeof createSigner>;
+  private readonly host: string;
+  private readonly path: string;
+  private readonly secure: boolean;
+  /** The service's clock less ours. */
+  private skewMs = 0;
+  private readonly random: () => number;
+
+  constructor(
+    target: WireTarget,
+    credentials: WireCredentials,
+    { connections, random = Math.random }: { connections: number; random?: () => number },
+  ) {
+    const url = new URL(target.url);
+    this.target = target;
+    this.credentials = credentials;
+    this.random = random;
+    this.secure = url.protocol === "https:";
+    const port = url.port === "" ? (this.secure ? 443 : 80) : Number(url.port);
+    const host = url.hostname.replace(/^\[|\]$/g, "");
+    this.pool = new ConnectionPool({ host, port, secure: this.secure }, target.network);
+    this.throttle = new Throttle(connections);
+    this.sign = createSigner(target.region);
+    this.host = url.host;
+    this.path = url.pathname.replace(/\/$/, "");
+  }
+
+  /** Puts a small object; `ifAbsent` refuses to replace one. Throws E_S3_CHANGED where there is one. */
+  async put(
+    key: string,
+    body: Buffer,
+    options: { readonly ifAbsent: boolean; readonly onSent?: (bytes: number) => void },
+  ): Promise<{ readonly crc: number }> {
+    const crc = crc32(body);
+    const headers: Record<string, string> = {
+      ...this.target.putHeaders,
+      "x-amz-checksum-crc32": crcText(crc),
+    };
+    if (options.ifAbsent) headers["if-none-match"] = "*";
+    await this.send("PUT", key, { headers, body, onSent: options.onSent, doing: "write" });
+    return { crc };
+  }
+
+  /** Sends one part of a multipart upload. */
+  async putPart(
+    key: string,
+    part: { readonly uploadId: string; readonly number: number; readonly body: Buffer },
+    onSent?: (bytes: number) => void,
+  ): Promise<{ readonly crc: number; readonly etag: string }> {
+    const crc = crc32(part.body);
+    const answer = await this.send("PUT", key, {
+      query: `partNumber=${part.number}&uploadId=${encode(part.uploadId)}`,
+      headers: { "x-amz-checksum-crc32": crcText(crc) },
+      body: part.body,
+      onSent,
+      doing: `write part ${part.number} of`,
+    });
+    return { crc, etag: answer.headers.get("etag") ?? "" };
+  }
+
+  /**
+   * Reads a range, or a whole object. After a break it goes on where it stopped. `onData` gets each
+   * piece with its place in the range; the piece is overwritten after the call.
+   */
+  async get(
+    key: string,
+    range: { readonly offset: number; readonly length: number; readonly whole: boolean },
+    etag: string | undefined,
+    onData: (chunk: Buffer, at: number) => void,
+  ): Promise<ReadResult> {
+    let at = 0;
+    let crc = 0;
+    // Where the request that runs has started: what it brings counts once its head was right.
+    let began = { at, crc };
+    let ranged = false;
+    const take = (chunk: Buffer, status: number) => {
+      if (status !== (ranged ? 206 : 200) || at + chunk.length > range.length) {
+        throw broken("another range than was asked for");
+      }
+      onData(chunk, at);
+      crc = crc32(chunk, crc);
+      at += chunk.length;
+    };
+    const last = range.offset + range.length - 1;
+    const answer = await this.send("GET", key, {
+      doing: "read",
+      onData: take,
+      headers: () => {
+        began = { at, crc };
+        ranged = !range.whole || at > 0;
+        return {
+          ...(ranged
+            ? { range: `bytes=${range.offset + at}-${last}` }
+            : { "x-amz-checksum-mode": "ENABLED" }),
+          ...(etag === undefined ? {} : { "if-match": etag }),
+        };
+      },
+      check: ({ headers }) => {
+        const wanted = `bytes ${range.offset + began.at}-${last}/`;
+        if (ranged && !headers.get("content-range")?.startsWith(wanted)) {
+          ({ at, crc } = began);
+          return "another range than was asked for";
+        }
+        return at === range.length ? undefined : `${at} of ${range.length} bytes`;
+      },
+    });
+    return {
+      crc,
+      etag: answer.headers.get("etag") ?? "",
+      stored: answer.status === 200 ? answer.headers.get("x-amz-checksum-crc32") : undefined,
+    };
+  }
+
+  close(): void {
+    this.pool.close();
+  }
+
+  private send(method: string, key: string, options: SendOptions): Promise<HttpAnswer> {
+    const { doing } = options;
+    const { bucket, settings } = this.target;
+    return this.throttle
+      .run(() => this.attempts(method, key, options))
+      .catch((error: unknown) => {
+        throw translate(error, { doing: `${doing} s3://${bucket}/${key}`, ...settings });
+      });
+  }
+
+  private async attempts(method: string, key: string, options: SendOptions): Promise<HttpAnswer> {
+    let renewed = false;
+    let turned = false;
+    for (let attempt = 1; ; attempt++) {
+      let trouble: unknown;
+      let pause = this.target.pauseMs;
+      try {
+        const answer = await this.once(method, key, options);
+        if (answer.status < 300) {
+          const wrong = options.check?.(answer);
+          if (wrong === undefined) {
+            this.throttle.succeeded();
+            return answer;
+          }
+          trouble = broken(`the answer was cut short: ${wrong}`);
+        } else {
+          const failure = failureOf(answer);
+          const code = failure.name;
+          if (stale.test(code) && !renewed) {
+            renewed = true;
+            await this.credentials.renew();
+            continue;
+          }
+          if (code === "RequestTimeTooSkewed" && !turned) {
+            turned = true;
+            const date = Date.parse(answer.headers.get("date") ?? "");
+            if (!Number.isNaN(date)) {
+              this.skewMs = date - Date.now();
+              continue;
+            }
+          }
+          if (slow.test(code) || answer.status === 503 || answer.status === 429) {
+            this.throttle.slowedDown();
+            pause *= 5;
+          } else if (answer.status < 500 && !transient.test(code)) {
+            throw failure;
+          }
+          trouble = failure;
+        }
+      } catch (error) {
+        if (systemCode(error) === undefined || isHopeless(error)) throw error;
+        trouble = error;
+      }
+      if (attempt >= this.target.attempts) throw trouble;
+      const most = Math.min(longestPauseMs, pause * 2 ** (attempt - 1));
+      await new Promise((resolve) => setTimeout(resolve, most * (0.5 + this.random() / 2)));
+    }
+  }
+
+  private async once(method: string, key: string, options: SendOptions): Promise<HttpAnswer> {
+    const { query = "", headers, body, onData, onSent } = options;
+    const path = `${this.path}/${key.split("/").map(encode).join("/")}`;
+    // Over TLS the CRC-32 guards the bytes; a plain connection gets the whole signature.
+    const payload = this.secure
+      ? "UNSIGNED-PAYLOAD"
+      : body === undefined
+        ? emptyHash
+        : createHash("sha256").update(body).digest("hex");
+    const signed = this.sign(
+      {
+        method,
+        host: this.host,
+        path,
+        query,
+        headers: {
+          ...this.target.headers,
+          ...(typeof headers === "function" ? headers() : headers),
+        },
+        payload,
+      },
+      await this.credentials.get(),
+      new Date(Date.now() + this.skewMs),
+    );
+    const target = query === "" ? path : `${path}?${query}`;
+    return this.pool.send({ method, target, headers: signed, body, onData, onSent });
+  }
+}
+
+interface SendOptions {
+  /** For the error, before the object's name. */
+  readonly doing: string;
+  readonly query?: string;
+  readonly headers: Record<string, string> | (() => Record<string, string>);
+  readonly body?: Buffer | undefined;
+  readonly onData?: ((chunk: Buffer, status: number) => void) | undefined;
+  readonly onSent?: ((bytes: number) => void) | undefined;
+  /** What is wrong with a 2xx answer, if something is. */
+  readonly check?: (answer: HttpAnswer) => string | undefined;
+}
+
+/** encodeURIComponent and the four characters that AWS's signature wants encoded too. */
+function encode(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+/** The name and message in S3's XML, or the status where there is none. */
+function failureOf({ status, headers, body }: HttpAnswer): Error {
+  const text = body.toString("utf8");
+  const part = (name: string) => new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1];
+  return Object.assign(new Error(part("Message") ?? `HTTP status ${status}`), {
+    name: part("Code") ?? `Http${status}`,
+    Region: part("Region") ?? headers.get("x-amz-bucket-region"),
+    $metadata: { httpStatusCode: status },
+  });
+}
+
+/** Trouble that is the same the next time: a certificate, a disk. */
+function isHopeless(error: unknown): boolean {
+  return !/^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENETDOWN|EAI_AGAIN|ENOTFOUND|EPROXY)/.test(
+    systemCode(error)!,
+  );
+}

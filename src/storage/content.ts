@@ -1,0 +1,60 @@
+import { formatCount } from "../base/format.ts";
+import { sha256 } from "../base/hash.ts";
+import type { Aws } from "../aws/aws.ts";
+import { hashFiles } from "./hashes.ts";
+import { upload } from "./upload.ts";
+import type { UploadOptions } from "./upload.ts";
+
+export interface ContentFile {
+  readonly path: string;
+  /** Below the prefix, with slashes. */
+  readonly name: string;
+}
+
+export interface ContentOptions extends Omit<UploadOptions, "ifAbsent"> {
+  /** Ends in "/": the content's hash follows. */
+  readonly prefix: string;
+  /** Where the hashes of files are kept between commands. */
+  readonly cacheFile: string;
+}
+
+export interface Content {
+  /** The prefix with the hash, ending in "/". */
+  readonly prefix: string;
+  readonly sha: string;
+  readonly sentFiles: number;
+  readonly sentBytes: number;
+}
+
+/**
+ * Puts files under a prefix that their content names, so that the same content is never sent twice:
+ * unchanged files are not even read, and one list tells what S3 has.
+ */
+export async function uploadContent(
+  aws: Aws,
+  files: readonly ContentFile[],
+  options: ContentOptions,
+): Promise<Content> {
+  const { bucket, host, prefix, cacheFile } = options;
+  const hashed = await hashFiles(
+    files.map(({ path }) => path),
+    cacheFile,
+  );
+  const lines = files.map(({ name }, index) => `${hashed[index]!.sha256}  ${name}\n`);
+  const sha = sha256(lines.sort().join(""));
+  const folder = `${prefix}${sha}/`;
+  const s3 = await aws.s3();
+  const there = new Map((await s3.list(bucket, folder)).map(({ key, size }) => [key, size]));
+  const missing = files.flatMap(({ path, name }, index) => {
+    const { stamp } = hashed[index]!;
+    const key = `${folder}${name}`;
+    return there.get(key) === stamp.size ? [] : [{ path, key, stamp }];
+  });
+  if (missing.length === 0) {
+    const text = `${formatCount(files.length)} ${files.length === 1 ? "file is" : "files are"} in S3 already`;
+    host.notify({ type: "task", id: "upload", state: "done", text });
+    return { prefix: folder, sha, sentFiles: 0, sentBytes: 0 };
+  }
+  const sent = await upload(aws, missing, { ...options, ifAbsent: true });
+  return { prefix: folder, sha, sentFiles: sent.files, sentBytes: sent.bytes - sent.resumedBytes };
+}

@@ -1,0 +1,75 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { writeFileAtomic } from "../base/files.ts";
+import { isRecord } from "../base/json.ts";
+import { changedError, stampOf } from "./mover.ts";
+import type { Stamp } from "./mover.ts";
+
+export interface Hashed {
+  readonly sha256: string;
+  readonly stamp: Stamp;
+}
+
+type Cache = Record<string, readonly [changed: string, size: number, sha256: string]>;
+
+/** A file that was changed so recently may change again within one tick of the file system's clock. */
+const settledMs = 2000;
+const atOnce = 4;
+
+/**
+ * The SHA-256 of files, in their order. A file whose size, times and inode are those of the last
+ * time is not read again. The cache may be deleted at any time.
+ *
+ * @throws E_FILE_CHANGED for a file that changes while it is read
+ */
+export async function hashFiles(paths: readonly string[], cacheFile: string): Promise<Hashed[]> {
+  const cache = await readCache(cacheFile);
+  const results: Hashed[] = [];
+  let news = false;
+  const one = async (path: string): Promise<Hashed> => {
+    const info = await stat(path, { bigint: true });
+    const stamp = stampOf(info);
+    const known = cache[path];
+    if (known?.[0] === stamp.changed && known[1] === stamp.size) return { sha256: known[2], stamp };
+    const hash = createHash("sha256");
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+      hash.update(chunk as Buffer);
+    }
+    const sha256 = hash.digest("hex");
+    if (stampOf(await stat(path, { bigint: true })).changed !== stamp.changed) {
+      throw changedError(path);
+    }
+    if (Date.now() - Number(info.ctimeNs / 1_000_000n) > settledMs) {
+      cache[path] = [stamp.changed, stamp.size, sha256];
+      news = true;
+    }
+    return { sha256, stamp };
+  };
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      while (next < paths.length) {
+        const index = next;
+        next += 1;
+        results[index] = await one(paths[index]!);
+      }
+    }),
+  );
+  if (news) {
+    await mkdir(dirname(cacheFile), { recursive: true });
+    await writeFileAtomic(cacheFile, JSON.stringify(cache));
+  }
+  return results;
+}
+
+async function readCache(file: string): Promise<Cache> {
+  try {
+    const value: unknown = JSON.parse(await readFile(file, "utf8"));
+    return isRecord(value) ? (value as Cache) : {};
+  } catch {
+    // Missing or damaged: it is only a cache.
+    return {};
+  }
+}

@@ -1,0 +1,236 @@
+import * as fs from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { crc32 } from "node:zlib";
+import { MoxiError } from "../base/errors.ts";
+import { crcText, Wire } from "../aws/wire.ts";
+import type { WireCredentials, WireTarget } from "../aws/wire.ts";
+
+/** What tells that a file is still the one that was looked at. Plain data, exact to a nanosecond. */
+export interface Stamp {
+  readonly size: number;
+  readonly changed: string;
+}
+
+/** One request with its file work. Plain data: a worker thread gets a copy. */
+export type Task =
+  | { kind: "put"; file: string; stamp: Stamp; key: string; ifAbsent: boolean }
+  | {
+      kind: "part";
+      file: string;
+      stamp: Stamp;
+      key: string;
+      offset: number;
+      length: number;
+      uploadId: string;
+      number: number;
+    }
+  | { kind: "check"; file: string; offset: number; length: number }
+  | { kind: "range"; file: string; key: string; etag: string; offset: number; length: number }
+  | { kind: "get"; file: string; key: string; etag: string | undefined; size: number };
+
+export interface Moved {
+  readonly crc: number;
+  readonly etag: string;
+}
+
+export interface Mover {
+  run(task: Task, onBytes: (bytes: number) => void): Promise<Moved>;
+  close(): void;
+}
+
+const fsync = promisify(fs.fsync);
+
+/** A file's stamp. mtime alone can be set back, ctime cannot. */
+export function stampOf(stat: fs.BigIntStats): Stamp {
+  const { dev, ino, mtimeNs, ctimeNs } = stat;
+  return { size: Number(stat.size), changed: `${dev}-${ino}-${mtimeNs}-${ctimeNs}` };
+}
+
+/**
+ * Does tasks in the thread that it is made in, `connections` at once. Files are read and written
+ * synchronously: a page cache answers faster than a thread pool, and a large transfer has threads
+ * of its own. Buffers for parts are made when first needed and used again.
+ */
+export function createMover(
+  target: WireTarget,
+  credentials: WireCredentials,
+  options: { readonly connections: number; readonly partBytes: number },
+): Mover {
+  const { connections, partBytes } = options;
+  const wire = new Wire(target, credentials, { connections });
+  const buffers: Buffer[] = [];
+  let free = connections;
+  const waiting: (() => void)[] = [];
+
+  const turn = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
+  };
+
+  const withBytes = async <T>(
+    task: Task & { kind: "put" | "part" },
+    use: (bytes: Buffer) => Promise<T>,
+  ): Promise<T> => {
+    const [offset, length] =
+      task.kind === "put" ? [0, task.stamp.size] : [task.offset, task.length];
+    // A small file would waste a part's buffer.
+    const pooled = task.kind === "part";
+    const buffer = pooled
+      ? (buffers.pop() ?? Buffer.allocUnsafeSlow(partBytes))
+      : Buffer.allocUnsafe(length);
+    try {
+      readWhole(task.file, task.stamp, buffer.subarray(0, length), offset);
+      return await use(buffer.subarray(0, length));
+    } finally {
+      if (pooled) buffers.push(buffer);
+    }
+  };
+
+  const run = async (task: Task, onBytes: (bytes: number) => void): Promise<Moved> => {
+    switch (task.kind) {
+      case "put":
+        return withBytes(task, async (bytes) => {
+          const { key, ifAbsent } = task;
+          return { ...(await wire.put(key, bytes, { ifAbsent, onSent: onBytes })), etag: "" };
+        });
+      case "part":
+        return withBytes(task, async (body) => {
+          const { key, uploadId, number } = task;
+          return wire.putPart(key, { uploadId, number, body }, onBytes);
+        });
+      case "check":
+        return { crc: rangeCrc(task.file, task.offset, task.length), etag: "" };
+      case "range": {
+        const file = fs.openSync(task.file, "r+");
+        try {
+          const { key, offset, length, etag } = task;
+          return await wire.get(key, { offset, length, whole: false }, etag, (chunk, at) => {
+            writeAll(file, chunk, offset + at);
+            onBytes(chunk.length);
+          });
+        } finally {
+          fs.closeSync(file);
+        }
+      }
+      case "get":
+        return getWhole(wire, task, onBytes);
+    }
+  };
+
+  return { run: (task, onBytes) => turn(() => run(task, onBytes)), close: () => wire.close() };
+}
+
+/** Reads a small object into a file that appears whole, checked, or not at all. */
+async function getWhole(
+  wire: Wire,
+  { file, key, etag, size }: Task & { kind: "get" },
+  onBytes: (bytes: number) => void,
+): Promise<Moved> {
+  const bytes = Buffer.allocUnsafe(size);
+  for (let attempt = 1; ; attempt++) {
+    const range = { offset: 0, length: size, whole: true };
+    const read = await wire.get(key, range, etag, (chunk, at) => {
+      chunk.copy(bytes, at);
+      onBytes(chunk.length);
+    });
+    if (
+      read.stored !== undefined &&
+      !read.stored.includes("-") &&
+      read.stored !== crcText(read.crc)
+    ) {
+      if (attempt < 3) continue;
+      throw checksumError(key);
+    }
+    const partial = partialName(file, read.etag);
+    try {
+      const descriptor = fs.openSync(partial, "w");
+      try {
+        writeAll(descriptor, bytes, 0);
+        await fsync(descriptor);
+      } finally {
+        fs.closeSync(descriptor);
+      }
+      fs.renameSync(partial, file);
+    } catch (error) {
+      fs.rmSync(partial, { force: true });
+      throw error;
+    }
+    return read;
+  }
+}
+
+/** Where an object is gathered until it is whole: beside its place, hidden, one name a version. */
+export function partialName(file: string, etag: string): string {
+  const tag = crc32(`${basename(file)} ${etag}`)
+    .toString(16)
+    .padStart(8, "0");
+  // A name of 255 bytes leaves no room for more.
+  return join(dirname(file), `.moxi-${tag}.part`);
+}
+
+export function checksumError(key: string): MoxiError {
+  return new MoxiError("E_S3_CHECKSUM", `what arrived of ${key} is not what S3 has`, {
+    hint: "bytes were changed on the way, by a proxy or bad memory: run the same command again",
+  });
+}
+
+export function changedError(file: string): MoxiError {
+  return new MoxiError("E_FILE_CHANGED", "the file was changed while it was sent", {
+    hint: "wait until nothing writes to it, then run the same command again",
+    place: { file },
+  });
+}
+
+function readWhole(file: string, stamp: Stamp, into: Buffer, offset: number): void {
+  const descriptor = fs.openSync(file, "r");
+  try {
+    let at = 0;
+    while (at < into.length) {
+      const read = fs.readSync(descriptor, into, at, into.length - at, offset + at);
+      if (read === 0) throw changedError(file);
+      at += read;
+    }
+    // After the reading: what was read before a change is whole.
+    const now = stampOf(fs.fstatSync(descriptor, { bigint: true }));
+    if (now.size !== stamp.size || now.changed !== stamp.changed) throw changedError(file);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+function rangeCrc(file: string, offset: number, length: number): number {
+  const descriptor = fs.openSync(file, "r");
+  try {
+    const buffer = Buffer.allocUnsafe(Math.min(length, 1 << 20));
+    let crc = 0;
+    for (let at = 0; at < length;) {
+      const read = fs.readSync(
+        descriptor,
+        buffer,
+        0,
+        Math.min(buffer.length, length - at),
+        offset + at,
+      );
+      if (read === 0) return -1;
+      crc = crc32(buffer.subarray(0, read), crc);
+      at += read;
+    }
+    return crc;
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+function writeAll(descriptor: number, bytes: Buffer, offset: number): void {
+  for (let at = 0; at < bytes.length;) {
+    at += fs.writeSync(descriptor, bytes, at, bytes.length - at, offset + at);
+  }
+}

@@ -1,0 +1,69 @@
+import { join } from "node:path";
+import { MoxiError } from "../base/errors.ts";
+import { printable } from "../base/format.ts";
+
+/** Names that Windows keeps for devices; a folder that is synced there must not hold them either. */
+const devices = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
+
+/**
+ * The place below `folder` of an object whose key, less its prefix, is `name`. Refuses what would
+ * leave the folder or be written as another name: "..", ".", empty and absolute names, backslashes,
+ * control characters (newlines and escapes among them), lone surrogates, parts over 255 bytes.
+ *
+ * @throws E_FILE_NAME
+ */
+export function safePath(folder: string, name: string): string {
+  const parts = name.split("/");
+  const wrong = parts.map(faultOf).find((fault) => fault !== undefined);
+  if (wrong === undefined) return join(folder, ...parts);
+  throw new MoxiError("E_FILE_NAME", `the object ${shown(name)} ${wrong}`, {
+    hint: "nothing was written; remove or rename that object",
+  });
+}
+
+function faultOf(part: string): string | undefined {
+  if (part === "") return "has an empty or absolute name";
+  if (part === "." || part === "..") return `has ${part} in its name`;
+  // oxlint-disable-next-line no-control-regex
+  if (/[\u0000-\u001f\u007f-\u009f]/.test(part)) return "has a control character in its name";
+  if (!part.isWellFormed()) return "has a broken character in its name";
+  if (part.includes("\\")) return "has a backslash in its name";
+  if (devices.test(part)) return "has the name of a device";
+  if (Buffer.byteLength(part) > 255) return "has a name of more than 255 bytes";
+  return undefined;
+}
+
+/**
+ * Refuses two objects that would lie at one place: a file that is also a folder, or names that
+ * only differ in what a file system may ignore.
+ *
+ * @throws E_FILE_NAME
+ */
+export function requireApart(names: readonly string[]): void {
+  const seen = new Map<string, string>();
+  const fold = (name: string) => name.normalize("NFC").toLowerCase();
+  for (const name of names) {
+    const other = seen.get(fold(name));
+    if (other !== undefined) throw clash(name, other);
+    seen.set(fold(name), name);
+  }
+  for (const name of names) {
+    const parts = fold(name).split("/");
+    for (let length = 1; length < parts.length; length++) {
+      const other = seen.get(parts.slice(0, length).join("/"));
+      if (other !== undefined) throw clash(name, other);
+    }
+  }
+}
+
+function clash(name: string, other: string): MoxiError {
+  const text = `the objects ${shown(name)} and ${shown(other)} would lie at one place`;
+  return new MoxiError("E_FILE_NAME", text, {
+    hint: "nothing was written; remove or rename one of them",
+  });
+}
+
+function shown(name: string): string {
+  const text = printable(JSON.stringify(name));
+  return text.length > 120 ? `${text.slice(0, 117)}..."` : text;
+}

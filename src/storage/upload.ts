@@ -1,0 +1,312 @@
+import { stat } from "node:fs/promises";
+import { crc32 } from "node:zlib";
+import { MoxiError } from "../base/errors.ts";
+import { formatBytes, formatCount } from "../base/format.ts";
+import type { Host } from "../base/host.ts";
+import type { Aws } from "../aws/aws.ts";
+import type { Bucket, S3, UploadedPart } from "../aws/s3.ts";
+import { crcText } from "../aws/wire.ts";
+import { combineCrc } from "./crc.ts";
+import { createCrew } from "./crew.ts";
+import { changedError, stampOf } from "./mover.ts";
+import type { Mover, Stamp } from "./mover.ts";
+import { startProgress } from "./progress.ts";
+import type { Progress } from "./progress.ts";
+
+export interface LocalFile {
+  readonly path: string;
+  readonly key: string;
+  /** As it was when its content was hashed; a file that differs from it is refused. */
+  readonly stamp?: Stamp;
+}
+
+export interface TransferOptions {
+  readonly host: Host;
+  readonly clock: { now(): Date };
+  /** In words, for the progress. */
+  readonly what?: string;
+  /** The rest is for tests: threads, the smallest part, the first pause before a repetition. */
+  readonly threads?: number;
+  readonly partBytes?: number;
+  readonly pauseMs?: number;
+}
+
+export interface UploadOptions extends TransferOptions {
+  readonly bucket: Bucket;
+  /** Refuse to replace an object; one of the same content is fine. */
+  readonly ifAbsent: boolean;
+}
+
+export interface Uploaded {
+  readonly files: number;
+  /** Of the files, whatever was sent before and was found again included. */
+  readonly bytes: number;
+  /** Found in S3 from an upload that was broken off. */
+  readonly resumedBytes: number;
+}
+
+const mib = 1 << 20;
+/** S3 takes at most 10,000 parts of at least 5 MiB. */
+const standardPart = 8 * mib;
+const mostParts = 9_000;
+/** What all parts that are sent at once may take of memory. */
+const bufferBytes = 64 * mib;
+const smallAtOnce = 64;
+
+function partBytesFor(size: number, least: number): number {
+  return Math.max(least, Math.ceil(size / mostParts / mib) * mib);
+}
+
+/**
+ * Sends files. Large ones go in parts, and an upload that was broken off goes on where it stopped:
+ * parts that S3 has are compared with the file by CRC-32, not sent again. A file that changes
+ * meanwhile is refused, and nothing of it appears.
+ *
+ * @throws E_FILE_CHANGED, E_S3_EXISTS, and whatever {@link translate} makes of S3's answers
+ */
+export async function upload(
+  aws: Aws,
+  files: readonly LocalFile[],
+  options: UploadOptions,
+): Promise<Uploaded> {
+  const { bucket, host, clock } = options;
+  const s3 = await aws.s3();
+  const stamped = await Promise.all(
+    files.map(async (file) => {
+      const stamp = stampOf(await stat(file.path, { bigint: true }));
+      if (file.stamp !== undefined && file.stamp.changed !== stamp.changed) {
+        throw changedError(file.path);
+      }
+      return { ...file, stamp };
+    }),
+  );
+  const least = options.partBytes ?? standardPart;
+  const bytes = stamped.reduce((sum, { stamp }) => sum + stamp.size, 0);
+  const largest = Math.max(0, ...stamped.map(({ stamp }) => stamp.size));
+  const partBytes = partBytesFor(largest, least);
+  const large = largest > least;
+  const crew = createCrew(s3.wire(bucket, options), aws.credentials, {
+    // Many small files are no work for threads: each would open its own connections.
+    bytes: stamped.reduce((sum, { stamp }) => sum + (stamp.size > least ? stamp.size : 0), 0),
+    partBytes,
+    connections: large
+      ? Math.max(2, Math.min(16, Math.floor(bufferBytes / partBytes)))
+      : smallAtOnce,
+    threads: options.threads,
+  });
+  const progress = startProgress({
+    host,
+    id: "upload",
+    what: options.what ?? `${formatCount(files.length)} ${files.length === 1 ? "file" : "files"}`,
+    totalBytes: bytes,
+    now: () => clock.now().getTime(),
+  });
+  const job: Job = { s3, crew, progress, bucket, ifAbsent: options.ifAbsent };
+  try {
+    const resumed = await all(
+      stamped.map(
+        (file) => () =>
+          file.stamp.size <= least
+            ? putSmall(job, file)
+            : putLarge(job, file, partBytesFor(file.stamp.size, least)),
+      ),
+    );
+    const resumedBytes = resumed.reduce((sum, each) => sum + each, 0);
+    progress.done(
+      resumedBytes === 0
+        ? `${formatBytes(bytes)} sent to s3://${bucket.name}`
+        : `${formatBytes(bytes - resumedBytes)} sent to s3://${bucket.name}, ${formatBytes(resumedBytes)} were there`,
+    );
+    return { files: files.length, bytes, resumedBytes };
+  } finally {
+    crew.close();
+  }
+}
+
+interface Job {
+  readonly s3: S3;
+  readonly crew: Mover;
+  readonly progress: Progress;
+  readonly bucket: Bucket;
+  readonly ifAbsent: boolean;
+}
+
+interface Stamped extends LocalFile {
+  readonly stamp: Stamp;
+}
+
+/** Starts all, waits for all, then tells the first failure: nothing goes on behind an error's back. */
+async function all<T>(works: readonly (() => Promise<T>)[]): Promise<T[]> {
+  let failed = false;
+  const results = await Promise.allSettled(
+    works.map(async (work) => {
+      if (failed) throw stopped;
+      return work().catch((error: unknown) => {
+        failed = true;
+        throw error;
+      });
+    }),
+  );
+  const failures = results.flatMap((each) =>
+    each.status === "rejected" ? [each.reason as unknown] : [],
+  );
+  if (failures.length > 0) throw failures.find((each) => each !== stopped) ?? stopped;
+  return results.map((each) => (each as PromiseFulfilledResult<T>).value);
+}
+
+const stopped = new Error("stopped because another request has failed");
+
+async function putSmall(job: Job, { path, key, stamp }: Stamped): Promise<number> {
+  const { crew, bucket, ifAbsent, progress, s3 } = job;
+  const count = (bytes: number) => progress.add(bytes);
+  try {
+    await crew.run({ kind: "put", file: path, stamp, key, ifAbsent }, count);
+  } catch (error) {
+    if (!ifAbsent || !isCode(error, "E_S3_CHANGED")) throw error;
+    const found = await s3.head(bucket, key);
+    const { crc } = await crew.run(
+      { kind: "check", file: path, offset: 0, length: stamp.size },
+      count,
+    );
+    if (!isSame(found, stamp.size, crc)) throw existsError(bucket, key);
+  }
+  return 0;
+}
+
+async function putLarge(job: Job, file: Stamped, partBytes: number): Promise<number> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await putParts(job, file, partBytes);
+    } catch (error) {
+      // Somebody has removed the parts: once more from the start.
+      if (!isCode(error, "E_S3_UPLOAD_GONE") || attempt === 2) throw error;
+    }
+  }
+}
+
+async function putParts(job: Job, file: Stamped, partBytes: number): Promise<number> {
+  const { s3, crew, bucket, ifAbsent, progress } = job;
+  const { path, key, stamp } = file;
+  const wanted = Array.from({ length: Math.ceil(stamp.size / partBytes) }, (_, index) => ({
+    number: index + 1,
+    offset: index * partBytes,
+    length: Math.min(partBytes, stamp.size - index * partBytes),
+  }));
+  const { id, found } = await findUpload(job, file, wanted);
+  const resumed = wanted.filter(({ number }) => found.has(number));
+  for (const { length } of resumed) progress.add(length);
+  const crcs = new Map<number, number>();
+  const parts = new Map<number, UploadedPart>();
+  for (const part of found.values()) {
+    parts.set(part.number, part);
+    crcs.set(part.number, Buffer.from(part.crc!, "base64").readUInt32BE());
+  }
+  try {
+    await all(
+      wanted
+        .filter(({ number }) => !found.has(number))
+        .map(({ number, offset, length }) => async () => {
+          const task = {
+            kind: "part",
+            file: path,
+            stamp,
+            key,
+            offset,
+            length,
+            uploadId: id,
+            number,
+          } as const;
+          const { crc, etag } = await crew.run(task, (bytes) => progress.add(bytes));
+          crcs.set(number, crc);
+          parts.set(number, { number, size: length, etag, crc: crcText(crc) });
+        }),
+    );
+    if (stampOf(await stat(path, { bigint: true })).changed !== stamp.changed)
+      throw changedError(path);
+    const crc = wanted.reduce(
+      (sum, { number, length }) => combineCrc(sum, crcs.get(number)!, length),
+      0,
+    );
+    try {
+      const list = wanted.map(({ number }) => parts.get(number)!);
+      const upload = { id, parts: list, crc: crcText(crc), size: stamp.size, ifAbsent };
+      await s3.finishUpload(bucket, key, upload);
+    } catch (error) {
+      // It may have been finished, by us when the answer was lost or by somebody else.
+      if (!isCode(error, "E_S3_UPLOAD_GONE") && !isCode(error, "E_S3_CHANGED")) throw error;
+      const there = await s3.head(bucket, key);
+      if (!isSame(there, stamp.size, crc)) {
+        throw isCode(error, "E_S3_CHANGED") && there !== undefined
+          ? existsError(bucket, key)
+          : error;
+      }
+      if (isCode(error, "E_S3_CHANGED")) await abandon(job, key, id);
+    }
+  } catch (error) {
+    // The parts of anything else are kept: the same command goes on with them.
+    if (isCode(error, "E_FILE_CHANGED") || isCode(error, "E_S3_EXISTS"))
+      await abandon(job, key, id);
+    throw error;
+  }
+  return resumed.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** The unfinished upload of this very content that has most of it, or a new one. */
+async function findUpload(
+  { s3, crew, bucket }: Job,
+  { path, key }: Stamped,
+  wanted: readonly { readonly number: number; readonly offset: number; readonly length: number }[],
+): Promise<{ readonly id: string; readonly found: ReadonlyMap<number, UploadedPart> }> {
+  for (const id of await s3.unfinished(bucket, key)) {
+    const parts = await s3.parts(bucket, key, id).catch((error: unknown) => {
+      if (isCode(error, "E_S3_UPLOAD_GONE")) return [];
+      throw error;
+    });
+    const found = new Map(parts.map((part) => [part.number, part]));
+    const fits = parts.every(({ number, size, crc }) => {
+      return crc !== undefined && wanted[number - 1]?.length === size;
+    });
+    if (!fits || parts.length === 0) continue;
+    const same = await all(
+      parts.map(({ number, crc }) => async () => {
+        const { offset, length } = wanted[number - 1]!;
+        const task = { kind: "check", file: path, offset, length } as const;
+        const checked = await crew.run(task, () => {});
+        return checked.crc >= 0 && crcText(checked.crc) === crc;
+      }),
+    );
+    if (same.every((each) => each)) return { id, found };
+  }
+  return { id: await s3.startUpload(bucket, key), found: new Map() };
+}
+
+/** Removes the parts of an upload that nobody will finish; its failure would hide the real one. */
+async function abandon({ s3, bucket }: Job, key: string, id: string): Promise<void> {
+  await s3.abortUpload(bucket, key, id).catch(() => {});
+}
+
+function isSame(
+  head: { readonly size: number; readonly crc: string | undefined } | undefined,
+  size: number,
+  crc: number,
+): boolean {
+  if (head?.size !== size) return false;
+  return head.crc === undefined || head.crc.includes("-") || head.crc === crcText(crc);
+}
+
+function isCode(error: unknown, code: MoxiError["code"]): boolean {
+  return error instanceof MoxiError && error.code === code;
+}
+
+function existsError(bucket: Bucket, key: string): MoxiError {
+  return new MoxiError("E_S3_EXISTS", `s3://${bucket.name}/${key} exists, with other content`, {
+    hint: "nothing was replaced; remove that object, or write to another place",
+  });
+}
+
+/** CRC-32 of CRCs one after another, as S3 keeps it for an object made of parts. */
+export function compositeCrc(crcs: readonly number[]): number {
+  const bytes = Buffer.alloc(crcs.length * 4);
+  crcs.forEach((crc, index) => bytes.writeUInt32BE(crc, index * 4));
+  return crc32(bytes);
+}
