@@ -54,6 +54,8 @@ test("the package holds the program, its types and the trainer, and nothing else
     "schema/event.json",
     "trainer/bootstrap.py",
     "trainer/moxi_train/finetune/main.py",
+    "trainer/moxi_train/finetune/templates/families.json",
+    "trainer/moxi_train/finetune/templates/qwen.jinja",
     "trainer/locks/local.txt",
     "LICENSE",
     "README.md",

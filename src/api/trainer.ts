@@ -35,7 +35,7 @@ export async function hashTrainer({
   const { readLocks } = await import("../python/locks.ts");
   const names = ["bootstrap.py"];
   for (const entry of await readdir(join(folder, "moxi_train"), { recursive: true })) {
-    if (/\.(?:py|jinja)$/.test(entry)) names.push(`moxi_train/${entry.replaceAll("\\", "/")}`);
+    if (/\.(?:py|jinja|json)$/.test(entry)) names.push(`moxi_train/${entry.replaceAll("\\", "/")}`);
   }
   const files: Record<string, string> = {};
   for (const name of names) files[name] = sha256(await readFile(join(folder, name)));

@@ -1,27 +1,24 @@
 """Canonical rows -> tokens and labels: exactly the answers are trained, token by token.
 
-A row is `{"messages": [...], "tools"?}` or `{"text"}`. It is rendered with the model's own chat
-template as inference will render it: the prompt ends with the generation prompt, the answer starts
+A row is `{"messages": [...], "tools"?}` or `{"text"}`. It is written with the model's own chat
+template as inference will write it: the prompt ends with the generation prompt, the answer starts
 behind it and ends with the end-of-turn token, which is trained too (a model that never saw it
 trained never stops).
 """
 
+import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from .canonical import Row
+from .chat import Answer, Chat
 from .config import Settings
 from .errors import TrainingError
 from .events import Story
 
 IGNORED = -100  # the label that torch's cross-entropy skips
-
-# Some templates print today's date into the system prompt: the same rows would be other tokens
-# every day.
-DATE = datetime(2024, 7, 26)
 
 
 @dataclass(frozen=True)
@@ -46,26 +43,38 @@ class Renderer:
     rewritten: int = field(default=0, init=False)
     other_header: int = field(default=0, init=False)
     endless: int = field(default=0, init=False)
+    chat: Chat = field(init=False)
+    _shown: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        from transformers.utils.chat_template_utils import _compile_jinja_template
-
-        # The only way in: transformers turns functions among a template's arguments into text.
-        template = _compile_jinja_template(self.tokenizer.get_chat_template())
-        template.globals["strftime_now"] = DATE.strftime
+        self.chat = Chat(self.tokenizer)
 
     def render(self, row: Row) -> list[Sample]:
         """The sequences of a row: one, or one an answer if the template rewrites earlier turns."""
         if "text" in row:
             return [self._text(row["text"])]
+        for part in parts_of(row):
+            if part.kind not in self._shown:
+                self._refuse_hidden(part, row)
+                self._shown.add(part.kind)
         return list(self._conversation(row["messages"], row.get("tools")))
 
-    def prompt(self, messages: Sequence[Row], tools: Any = None) -> list[int]:
+    def prompt(self, messages: Sequence[Row], tools: str | None = None) -> list[int]:
         """Tokens that an answer to `messages` starts from."""
-        return self._tokens(messages, tools, add_generation_prompt=True)
+        return self.chat.encode(self.chat.write(messages, tools, prompt=True))
 
     def tell(self, story: Story) -> None:
         """Says once what of the template's ways a user should know."""
+        if self.chat.family is None:
+            reason = (
+                "the chat template is of no family that Moxi knows: what a prompt lacks is trained"
+            )
+            story.decide("answers", "by prompt", reason)
+        else:
+            reason = "the chat template writes as this family's, whose answers Moxi's own marks"
+            if self.chat.unlike:
+                reason += f"; {self.chat.unlike} answers that it writes otherwise: by prompt"
+            story.decide("answers", self.chat.family.name, reason)
         if self.rewritten:
             story.decide(
                 "turns split",
@@ -94,28 +103,52 @@ class Renderer:
             ids.append(end)
         return Sample(ids, list(ids))
 
-    def _conversation(self, messages: Sequence[Row], tools: Any) -> Iterable[Sample]:
+    def _conversation(self, messages: Sequence[Row], tools: str | None) -> Iterable[Sample]:
         ids: list[int] = []
         labels: list[int] = []
         for index, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            prompt = self.prompt(messages[:index], tools)
-            start, whole = self._join(prompt, self._tokens(messages[: index + 1], tools))
+            start, whole = self._answer(self.chat.answer(messages[: index + 1], tools))
             if whole[: len(ids)] != ids:
                 # The template rewrites earlier turns (drops their reasoning, say): for this answer
                 # inference sees another sequence than the one so far, so that one ends here.
                 self.rewritten += 1
-                yield Sample(ids, labels)
+                if set(labels) != {IGNORED}:
+                    yield Sample(ids, labels)
                 ids, labels = [], []
-            end = self._end(whole, start)
-            answer = whole[start:end]
+            answer = whole[start:]
             learned = message.get("weight") != 0
             labels += [IGNORED] * (start - len(ids))
             labels += answer if learned else [IGNORED] * len(answer)
-            ids = whole[:end]
+            ids = whole
         if ids:
             yield Sample(ids, labels)
+
+    def _answer(self, answer: Answer) -> tuple[int, list[int]]:
+        """(where the answer starts, the tokens of the conversation up to its end)."""
+        self.other_header += not answer.header
+        prompt = self.chat.encode(answer.text[: answer.start])
+        start, whole = self._join(prompt, self.chat.encode(answer.text[: answer.end]))
+        if answer.end is None:
+            return start, whole[: self._end(whole, start)]
+        self.endless += whole[-1] not in self.stop_ids
+        return start, whole
+
+    def _refuse_hidden(self, part: "Part", row: Row) -> None:
+        """Nothing that an answer rests on may be left out by the template without a word."""
+        changed = part.replaced(row)
+        messages, tools = changed["messages"], changed.get("tools")
+        # Some templates show a system turn in prompts alone, others their last answer alone.
+        if PROBE in self.chat.write(messages, tools):
+            return
+        if PROBE in self.chat.write(messages[:-1], tools, prompt=True):
+            return
+        raise TrainingError(
+            "template-drops",
+            f"the model's chat template leaves out {part.kind}, which rows of this dataset have",
+            "Take them out of the rows, or choose a model whose template shows them.",
+        )
 
     def _join(self, prompt: list[int], whole: list[int]) -> tuple[int, list[int]]:
         """(where the answer starts, the tokens of the conversation from the prompt's on).
@@ -144,27 +177,52 @@ class Renderer:
         self.endless += 1
         return len(whole)
 
-    def _tokens(self, messages: Sequence[Row], tools: Any, **options: Any) -> list[int]:
-        try:
-            return list(
-                self.tokenizer.apply_chat_template(
-                    [_plain(message) for message in messages],
-                    tools=tools,
-                    tokenize=True,
-                    return_dict=False,
-                    # The text of a row may contain "<|im_end|>" and the like: text it stays.
-                    sanitize_control_tokens=True,
-                    date_string=DATE.strftime("%d %b %Y"),
-                    **options,
-                )
-            )
-        except Exception as error:  # templates raise what they like, jinja2's errors among it
-            roles = ", ".join(str(message["role"]) for message in messages)
-            raise TrainingError(
-                "template-refused",
-                f"the model's chat template refuses a row with the turns {roles}: {error}",
-                "Change the row, or choose a model whose template takes such conversations.",
-            ) from error
+
+PROBE = "moxiprobe"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something of a conversation that templates may leave out; `at` is the message that has it."""
+
+    kind: str
+    at: int
+
+    def replaced(self, row: Row) -> Row:
+        """The row up to this part and the answer to it, with PROBE in the part's place."""
+        messages = [dict(message) for message in row["messages"]]
+        message = messages[self.at]
+        if self.kind == "tools":
+            tool = {"type": "function", "function": {"name": PROBE, "parameters": {}}}
+            row = {**row, "tools": json.dumps([tool])}
+        elif self.kind == "tool calls":
+            message["tool_calls"] = [
+                call | {"function": call["function"] | {"name": PROBE}}
+                for call in message["tool_calls"]
+            ]
+        elif self.kind == "reasoning":
+            message["reasoning_content"] = PROBE
+        else:
+            message["content"] = PROBE
+        answers = (at for at in range(self.at, len(messages)) if _answers(messages[at]))
+        return {**row, "messages": messages[: next(answers, len(messages) - 1) + 1]}
+
+
+def parts_of(row: Row) -> Iterator[Part]:
+    """What of a row's conversation not every template shows."""
+    if "tools" in row:
+        yield Part("tools", 0)
+    for at, message in enumerate(row["messages"]):
+        if message["role"] in ("system", "developer", "tool"):
+            yield Part(f"turns of the {message['role']}", at)
+        if "tool_calls" in message:
+            yield Part("tool calls", at)
+        if "reasoning_content" in message:
+            yield Part("reasoning", at)
+
+
+def _answers(message: Row) -> bool:
+    return message["role"] == "assistant"
 
 
 def fitting(samples: Sequence[Sample], limit: int, name: str, story: Story) -> list[Sample]:
@@ -197,11 +255,6 @@ def decide_limit(
         limit, reason = context, f"the model's context; wanted {limit}: {reason}"
     story.decide("max length", limit, reason)
     return limit
-
-
-def _plain(message: Row) -> Row:
-    """A message without what is ours: templates see role, content and tool calls."""
-    return {key: value for key, value in message.items() if key != "weight"}
 
 
 def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
