@@ -6,6 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 moxi := node bin/moxi.cjs
+python := trainer test
 dataset := data/sft/training_dataset.json
 # More flags for the command, e.g. make train ARGS="--epochs 2"
 ARGS ?=
@@ -27,12 +28,12 @@ check: node_modules/.package-lock.json ## Types, lint, layers, formatting, gener
 	@oxfmt --check >/dev/null || { echo "not formatted (run: make format):"; oxfmt --list-different; exit 1; }
 	@node scripts/schemas.ts --check
 	@knip --no-progress
-	@node scripts/python.ts -m ruff check --quiet trainer
-	@node scripts/python.ts -m ruff format --check --quiet trainer
+	@node scripts/python.ts -m ruff check --quiet $(python)
+	@node scripts/python.ts -m ruff format --check --quiet $(python)
 
 format: node_modules/.package-lock.json ## Format the code
 	@oxfmt
-	@node scripts/python.ts -m ruff format --quiet trainer
+	@node scripts/python.ts -m ruff format --quiet $(python)
 
 bench: $(dataset) ## Measure what docs/performance.md claims
 	@node bench/startup.ts

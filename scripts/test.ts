@@ -27,9 +27,10 @@ const pytest = run(
   "-m",
   "pytest",
   "-q",
-  "--rootdir=trainer",
+  "--config-file=trainer/pyproject.toml",
   `--junitxml=${pytestReport}`,
   "trainer/tests",
+  "test/cloud",
 );
 
 const total = [vitestCounts(), pytestCounts()].reduce((sum, counts) => ({

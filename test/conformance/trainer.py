@@ -24,8 +24,15 @@ def emit(type, **body):
 def step(number):
     emit(
         "step",
-        **{"step": number, "steps": 100, "epoch": number / 100, "loss": 2.0, "learningRate": 1e-3},
-        **{"gradNorm": 1.0, "tokens": number * 10, "tokensPerSecond": 10.0, "memoryBytes": 1},
+        step=number,
+        steps=100,
+        epoch=number / 100,
+        loss=2.0,
+        learningRate=1e-3,
+        gradNorm=1.0,
+        tokens=number * 10,
+        tokensPerSecond=10.0,
+        memoryBytes=1,
         seconds=0.01,
     )
 

@@ -1,0 +1,65 @@
+"""Asks the policy engine, which is a library of its own in a process of its own."""
+
+import json
+import subprocess
+import threading
+from pathlib import Path
+
+from call import Need
+from identity import ACCOUNT, Principal
+from wire import AwsError
+
+
+class Judge:
+    """`node` runs judge.ts, which is @cloud-copilot/iam-simulate behind two pipes."""
+
+    def __init__(self, node: str) -> None:
+        script = Path(__file__).with_name("judge.ts")
+        self._process = subprocess.Popen(
+            [node, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._lock = threading.Lock()
+
+    def demand(self, principal: Principal, need: Need) -> None:
+        """Raises AccessDenied, in AWS's words, unless the principal's policies allow it."""
+        if self.allows(principal, need):
+            return
+        raise AwsError(
+            "AccessDenied",
+            f"User: {principal.session} is not authorized to perform: {need.action} on resource: "
+            f"{need.resource} because no identity-based policy allows the {need.action} action",
+            403,
+        )
+
+    def allows(self, principal: Principal, need: Need) -> bool:
+        if principal.is_root:
+            return True
+        context = {"aws:PrincipalAccount": ACCOUNT, **need.context}
+        return self._ask(principal.arn, need, context, list(principal.policies), None)
+
+    def trusts(self, role_arn: str, trust: dict, service: str) -> bool:
+        """Whether a role's trust policy lets a service of this account assume the role."""
+        context = {"aws:SourceAccount": ACCOUNT}
+        return self._ask(service, Need("sts:AssumeRole", role_arn), context, [], trust)
+
+    def _ask(self, who: str, need: Need, context: dict, policies: list, resource_policy) -> bool:
+        question = {
+            "principal": who,
+            "action": need.action,
+            "resource": need.resource,
+            "account": ACCOUNT,
+            "context": context,
+            "policies": policies,
+        }
+        if resource_policy is not None:
+            question["resourcePolicy"] = resource_policy
+        with self._lock:
+            self._process.stdin.write(f"{json.dumps(question)}\n")
+            self._process.stdin.flush()
+            answer = json.loads(self._process.stdout.readline())
+        if isinstance(answer["why"], dict):
+            raise RuntimeError(f"{need} cannot be judged: {answer['why']}")
+        return answer["allowed"]
+
+    def close(self) -> None:
+        self._process.terminate()

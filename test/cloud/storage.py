@@ -1,0 +1,78 @@
+"""What SageMaker itself does in S3 for a job, with the rights of the job's execution role."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlparse
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from identity import Session
+
+
+class JobStorage:
+    """Downloads channels and checkpoints, uploads checkpoints and models."""
+
+    def __init__(self, endpoint: str, region: str, session: Callable[[], Session]) -> None:
+        self._endpoint, self._region, self._session = endpoint, region, session
+
+    def client(self, service: str):
+        session = self._session()
+        return boto3.client(
+            service,
+            endpoint_url=self._endpoint,
+            region_name=self._region,
+            aws_access_key_id=session.key,
+            aws_secret_access_key=session.secret,
+            aws_session_token=session.token,
+            config=Config(retries={"total_max_attempts": 3}, s3={"addressing_style": "path"}),
+        )
+
+    def has_objects(self, uri: str) -> bool:
+        """Whether anything lies under a prefix. ClientError when the role may not look."""
+        bucket, prefix = split(uri)
+        answer = self.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+        return answer["KeyCount"] > 0
+
+    def download(self, uri: str, folder: Path) -> None:
+        """Every object under a prefix, as files below a folder."""
+        bucket, prefix = split(uri)
+        s3 = self.client("s3")
+        folder.mkdir(parents=True, exist_ok=True)
+        base = prefix if prefix.endswith("/") else prefix.rpartition("/")[0]
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                name = entry["Key"][len(base) :].lstrip("/")
+                if not name or name.endswith("/"):
+                    continue
+                place = folder / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                s3.download_file(bucket, entry["Key"], str(place))
+
+    def upload(self, folder: Path, uri: str, known: dict[str, tuple[int, int]]) -> None:
+        """Every file that is new or changed since `known`, which is brought up to date."""
+        bucket, prefix = split(uri)
+        s3 = self.client("s3")
+        for path in sorted(folder.rglob("*")):
+            try:
+                if not path.is_file():
+                    continue
+                stat = path.stat()
+                name, state = str(path.relative_to(folder)), (stat.st_size, stat.st_mtime_ns)
+                if known.get(name) == state:
+                    continue
+                s3.upload_file(str(path), bucket, f"{prefix.rstrip('/')}/{name}")
+                known[name] = state
+            except FileNotFoundError:
+                continue  # renamed or removed meanwhile: a file-level copy sees that next time
+
+
+def split(uri: str) -> tuple[str, str]:
+    """ "s3://bucket/a/b" -> ("bucket", "a/b")"""
+    parsed = urlparse(uri)
+    return parsed.netloc, parsed.path.lstrip("/")
+
+
+def code_of(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
