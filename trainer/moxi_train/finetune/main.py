@@ -65,7 +65,7 @@ def run(task: Task, story: Story) -> int:
     train_rows, held_out_rows = dataset.load(task, story)
 
     story.phase("model", f"loading {settings.model}")
-    from . import artifacts, batches, data, generate
+    from . import artifacts, batches, card, data, generate
     from . import model as models
     from .callbacks import Stop
     from .train import Trainer
@@ -127,8 +127,15 @@ def run(task: Task, story: Story) -> int:
 
     generate.answer(model, tokenizer, prompts, settings.generation_tokens, trainer.steps, story)
     story.phase("saving")
-    outcome = artifacts.Outcome(len(train), len(held_out), commit, trainer.state.log_history)
     if trainer.args.should_save:
+        outcome = artifacts.Outcome(
+            len(train),
+            len(held_out),
+            dataset.fingerprint(train_rows, held_out_rows),
+            commit,
+            card.find_licence(settings, source),
+            trainer.state.log_history,
+        )
         artifacts.save(model, tokenizer, task, outcome, story)
     return 0
 

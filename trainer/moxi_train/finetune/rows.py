@@ -58,16 +58,24 @@ def read(path: Path, group_by: str | None = None) -> list[Row]:
     return rows
 
 
+def fingerprint(train: Sequence[Row], held_out: Sequence[Row]) -> str:
+    """What the CLI names these canonical rows by: SHA-256 over the SHA-256 of each side's file."""
+    digests = ""
+    for side in filter(None, (train, held_out)):
+        lines = hashlib.sha256()
+        for row in side:
+            lines.update(f"{_canonical_text(row)}\n".encode())
+        digests += f"{lines.hexdigest()}\n"
+    return hashlib.sha256(digests.encode()).hexdigest()
+
+
 def split_key(row: Row) -> int:
     """What keeps rows together: equal keys (one group, the same content) are on one side.
 
     64 bits of the SHA-256 of `group:` and the group, or of `row:` and the row as JSON with sorted
     keys.
     """
-    if "group" in row:
-        text = f"group:{row['group']}"
-    else:
-        text = "row:" + json.dumps(row, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = f"group:{row['group']}" if "group" in row else f"row:{_canonical_text(row)}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
@@ -91,6 +99,10 @@ def held_out_rows(rows: Sequence[Row], fraction: float, most: int) -> set[int]:
     if not chosen:
         chosen.add(min(sizes, key=lambda key: (sizes[key], key)))
     return {index for index, key in enumerate(keys) if key in chosen}
+
+
+def _canonical_text(row: Row) -> str:
+    return json.dumps(row, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _values(path: Path) -> Iterator[tuple[str, Any]]:
