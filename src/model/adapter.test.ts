@@ -52,7 +52,9 @@ test("it fits its own base model only", async () => {
   await expect(
     resolve({ ...was, fingerprint: "d".repeat(64) } as never, was as never),
   ).rejects.toThrow("was trained on other files of ./base");
-  await resolve({ ...was, id: "/moved/base" } as never, was as never);
+  await expect(resolve({ ...was, id: "/moved" } as never, was as never)).rejects.toThrow(
+    "was trained on ./base",
+  );
   const toy = { id: "moxi:tiny", revision: null, fingerprint: null };
   await expect(resolve(toy as never, toy as never)).rejects.toThrow("is made anew for every run");
 });

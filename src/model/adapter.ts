@@ -63,9 +63,7 @@ function refuseOtherBase(run: string, was: Recipe["model"], model: Recipe["model
     });
   }
   const differs = (["fingerprint", "revision"] as const).find((name) => was[name] !== model[name]);
-  // A folder may have moved: its content tells what it is. A hub model is its id and its commit.
-  const same = model.fingerprint === null ? was.id === model.id : true;
-  if (same && differs === undefined) return;
+  if (was.id === model.id && differs === undefined) return;
   const told = (one: Recipe["model"]) =>
     one.revision === null ? one.id : `${one.id} at ${one.revision.slice(0, 12)}`;
   const other = told(was) === told(model) ? `other files of ${was.id}` : told(was);

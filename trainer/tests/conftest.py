@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+import support  # noqa: F401  (first: it sets what libraries read when they are imported)
 
 from moxi_train.finetune import tiny
 

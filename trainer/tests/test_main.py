@@ -26,6 +26,7 @@ JOB = {
         "model": "moxi:tiny",
         "revision": None,
         "modelPath": None,
+        "adapterPath": None,
         "method": "full",
         "loraRank": None,
         "loraAlpha": None,
@@ -39,6 +40,7 @@ JOB = {
         "weightDecay": 0,
         "maxGradNorm": 1,
         "maxSeqLength": None,
+        "overlong": "drop",
         "gradientCheckpointing": None,
         "evalEverySteps": None,
         "saveEverySteps": 2,
@@ -64,7 +66,8 @@ def write_job(root, **trainer):
 
 def test_a_job_says_all_that_the_settings_hold(tmp_path, monkeypatch):
     monkeypatch.setenv("MOXI_ML_ROOT", str(tmp_path))
-    task = read_task(["--job", str(write_job(tmp_path, modelPath="input/data/model"))])
+    places = {"modelPath": "input/data/model", "adapterPath": "input/data/adapter"}
+    task = read_task(["--job", str(write_job(tmp_path, **places, overlong="truncate"))])
     assert task.settings == Settings(
         model="moxi:tiny",
         method="full",
@@ -74,6 +77,8 @@ def test_a_job_says_all_that_the_settings_hold(tmp_path, monkeypatch):
         generation_tokens=4,
         seed=7,
         model_path=str(tmp_path / "input/data/model"),
+        adapter_path=str(tmp_path / "input/data/adapter"),
+        overlong="truncate",
         schedule="linear",
         warmup=0.1,
         weight_decay=0,

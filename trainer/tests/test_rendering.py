@@ -231,8 +231,36 @@ def test_rows_of_the_limit_fit_and_longer_ones_are_counted():
     samples.append(Sample([1, 2, 3], [IGNORED] * 3))
     samples.append(Sample([1, 2, 3], [1, IGNORED, IGNORED]))  # nothing predicts the first token
     recorder = support.Recorder()
-    assert fitting(samples, 6, "rows dropped", Story(recorder)) == samples[:2]
-    assert recorder.decision("rows dropped")["value"] == 3
+    assert fitting(samples, 6, "drop", "rows dropped", Story(recorder)) == samples[:2]
+    told = recorder.decision("rows dropped")
+    assert told["value"] == 3
+    assert told["reason"] == "1 of 5 are longer than 6 tokens; 2 have no token to train"
+
+
+def test_longer_rows_are_cut_where_that_is_asked_and_dropped_if_nothing_is_left_to_learn():
+    samples = [
+        Sample([1, 2, 3], [IGNORED, 2, 3]),
+        Sample([1, 2, 3, 4, 5], [IGNORED, IGNORED, 3, 4, 5]),
+        Sample([1, 2, 3, 4, 5], [IGNORED, IGNORED, IGNORED, 4, 5]),
+    ]
+    recorder = support.Recorder()
+    kept = fitting(samples, 3, "truncate", "rows dropped", Story(recorder))
+    assert kept == [samples[0], Sample([1, 2, 3], [IGNORED, IGNORED, 3])]
+    told = recorder.decision("rows dropped")
+    assert told["value"] == 1
+    assert told["reason"] == "2 of 3 are longer than 3 tokens: 1 of them are cut there"
+
+
+def test_longer_rows_stop_everything_where_that_is_asked():
+    samples = [Sample([1] * length, [1] * length) for length in (5, 6, 7)]
+    story = Story(support.Recorder())
+    with pytest.raises(TrainingError, match="1 of 3 rows are longer than 6 tokens, the longest 7"):
+        fitting(samples, 6, "error", "rows dropped", story)
+    assert fitting(samples, 7, "error", "rows dropped", story) == samples
+    settings = Settings("m", "full", 1, 1, 1, 1, 1, overlong="error")
+    many = [Sample([1] * length, [1] * length) for length in [90] * 399 + [900]]
+    assert decide_limit(settings, many, None, story) == 900
+    assert decide_limit(settings, many, 500, story) == 500
 
 
 @pytest.mark.parametrize(

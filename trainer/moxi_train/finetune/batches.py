@@ -122,15 +122,19 @@ def memory_bytes(settings: Settings, model: Any, tokens: int, checkpointing: boo
     heads = config.num_attention_heads
     head = getattr(config, "head_dim", None) or hidden // heads
     query, key = heads * head, (getattr(config, "num_key_value_heads", None) or heads) * head
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = list(model.parameters())
+    count = sum(parameter.numel() for parameter in parameters)
     layer = 4 * key + 8 * inner
-    if settings.method == "lora":
+    if settings.method != "full":
         rank = settings.lora_rank or 16
         per_layer = rank * (2 * (hidden + query) + 2 * (hidden + key) + 3 * (hidden + inner))
-        state = 2 * parameters + 16 * config.num_hidden_layers * per_layer
+        weights = 2.0 * count
+        if settings.method == "qlora":  # loaded in 4 bits already; 4 % for the scales
+            weights = 1.04 * sum(each.numel() * each.element_size() for each in parameters)
+        state = weights + 16 * config.num_hidden_layers * per_layer
         layer += 24 * hidden + 14 * rank
     else:
-        state = 16 * parameters
+        state = 16 * count
         layer += 20 * hidden
     if checkpointing:
         activations = config.num_hidden_layers * 2 * hidden + layer

@@ -117,6 +117,7 @@ def _from_flags(flags: argparse.Namespace) -> Task:
         given["model"] = given["model_path"] = str(local.resolve())
     if flags.adapter_path is not None:
         given["adapter_path"] = str(flags.adapter_path.expanduser().resolve())
+        given = _shape_of(Path(given["adapter_path"])) | given
     return Task(
         settings=Settings(**_defaults(**given) | given),
         train=(),
@@ -128,6 +129,17 @@ def _from_flags(flags: argparse.Namespace) -> Task:
         max_eval_rows=flags.max_eval_rows,
         group_by=flags.group_by,
     )
+
+
+def _shape_of(adapter: Path) -> dict[str, Any]:
+    """An adapter's rank and alpha: whoever goes on from it leaves them as they are."""
+    try:
+        config = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
+        return {"lora_rank": int(config["r"]), "lora_alpha": int(config["lora_alpha"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{adapter} holds no adapter to go on from: {error}"
+        hint = "It is the folder with adapter_config.json that a run leaves."
+        raise TrainingError("adapter-unreadable", message, hint) from error
 
 
 def _defaults(model: str, method: str, lora_rank: int = 16, **_: Any) -> dict[str, Any]:

@@ -225,18 +225,38 @@ def _answers(message: Row) -> bool:
     return message["role"] == "assistant"
 
 
-def fitting(samples: Sequence[Sample], limit: int, name: str, story: Story) -> list[Sample]:
+def fitting(
+    samples: Sequence[Sample], limit: int, overlong: str, name: str, story: Story
+) -> list[Sample]:
     """The samples of at most `limit` tokens that train something; tells how many are not.
 
-    A longer one is left out whole: cut, it would teach an answer that stops in the middle.
+    A longer one is left out whole ("drop"; cut, it would teach an answer that stops in its middle),
+    cut behind the limit ("truncate"; left out if no token to train is left), or refused ("error").
     """
-    kept = [sample for sample in samples if len(sample.ids) <= limit and sample.trained]
     too_long = sum(len(sample.ids) > limit for sample in samples)
-    empty = len(samples) - len(kept) - too_long
+    if too_long and overlong == "error":
+        raise TrainingError(
+            "rows-too-long",
+            f"{too_long} of {len(samples)} rows are longer than {limit} tokens, the longest"
+            f" {max(len(sample.ids) for sample in samples)}",
+            "Shorten them, raise maxSeqLength, or set overlong to drop or truncate.",
+        )
     reason = f"{too_long or 'none'} of {len(samples)} are longer than {limit} tokens"
+    if overlong == "truncate":
+        cut = [Sample(sample.ids[:limit], sample.labels[:limit]) for sample in samples]
+        kept = [sample for sample in cut if sample.trained]
+        shortened = sum(
+            len(whole.ids) > limit and part.trained > 0
+            for whole, part in zip(samples, cut, strict=True)
+        )
+        if too_long:
+            reason += f": {shortened} of them are cut there"
+    else:
+        kept = [sample for sample in samples if len(sample.ids) <= limit and sample.trained]
+    empty = sum(not sample.trained for sample in samples)
     if empty:
-        reason += f", {empty} have no token to train"
-    story.decide(name, too_long + empty, reason)
+        reason += f"; {empty} have no token to train"
+    story.decide(name, len(samples) - len(kept), reason)
     return kept
 
 
@@ -246,7 +266,10 @@ def decide_limit(
     """The longest sequence to train on: nearly all rows whole, without paying for a few giants."""
     limit = settings.max_seq_length
     reason = "as asked"
-    if limit is None:
+    if limit is None and settings.overlong == "error":
+        limit = max(len(sample.ids) for sample in samples)
+        reason = "the longest row: none may be dropped or cut"
+    elif limit is None:
         lengths = sorted(len(sample.ids) for sample in samples)
         reach = lengths[math.ceil(0.995 * len(lengths)) - 1]
         limit = 64 * math.ceil(reach / 64)

@@ -73,6 +73,7 @@ def run(task: Task, story: Story) -> int:
     stop = Stop()
     stop.listen()
     machine = models.find_machine(story)
+    models.refuse_method(settings, machine)
     resumed = _resume_point(task.checkpoints, story)
     source = _source(settings, machine, train_rows, task.checkpoints, resumed)
     tokenizer = models.load_tokenizer(settings, source, story)
@@ -84,8 +85,8 @@ def run(task: Task, story: Story) -> int:
     held_out = [sample for row in held_out_rows for sample in renderer.render(row)]
     renderer.tell(story)
     limit = data.decide_limit(settings, train, models.context_length(model), story)
-    train = data.fitting(train, limit, "rows dropped", story)
-    held_out = data.fitting(held_out, limit, "held-out rows dropped", story)
+    train = data.fitting(train, limit, settings.overlong, "rows dropped", story)
+    held_out = data.fitting(held_out, limit, settings.overlong, "held-out rows dropped", story)
     if not train:
         raise TrainingError(
             "nothing-to-train",
@@ -93,8 +94,8 @@ def run(task: Task, story: Story) -> int:
             f"Shorten the rows, or raise maxSeqLength where the model sees more than {limit}.",
         )
 
-    if settings.method == "lora":
-        model = models.add_adapter(model, settings)
+    if settings.method != "full":
+        model = models.add_adapter(model, settings, story)
     models.decide_trainable(model, story)
     lengths = [len(sample.ids) for sample in train]
     batch = batches.choose_batches(settings, machine, lengths, limit, model, story)

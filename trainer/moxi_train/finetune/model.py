@@ -1,11 +1,15 @@
 """The machine, the tokenizer, the model: what is loaded, how precisely, what is trained."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from .config import TOY_MODEL, Settings
 from .errors import TrainingError
@@ -68,8 +72,25 @@ def load_tokenizer(settings: Settings, source: str, story: Story) -> Any:
     return tokenizer
 
 
+def refuse_method(settings: Settings, machine: Machine) -> None:
+    """Raises TrainingError, before anything is loaded, for a method that cannot work here."""
+    if settings.method != "qlora":
+        return
+    hint = "Use the method lora: the same adapter, on weights of 16 or 32 bits."
+    if machine.kind != "cuda":
+        message = "qlora needs an NVIDIA GPU, and torch finds none"
+        raise TrainingError("qlora-needs-cuda", message, hint)
+    if find_spec("bitsandbytes") is None:
+        message = "qlora needs the package bitsandbytes, which is not installed"
+        where = f"uv pip install --python {sys.executable} bitsandbytes"
+        raise TrainingError("qlora-incomplete", message, f"Install it ({where}). {hint}")
+
+
 def load_model(settings: Settings, source: str, machine: Machine, story: Story) -> Any:
-    """The base model, as precise as its method and the machine ask for; not yet on the device."""
+    """The base model, as precise as its method and the machine ask for; not yet on the device.
+
+    For qlora it is on the device: NF4 with doubly quantised scales (Dettmers et al., QLoRA, 2023).
+    """
     from transformers import AutoModelForCausalLM
 
     dtype, reason = _precision(settings.method, machine)
@@ -83,6 +104,7 @@ def load_model(settings: Settings, source: str, machine: Machine, story: Story) 
             dtype=dtype,
             attn_implementation=attention,
             output_loading_info=True,
+            **(_four_bits(dtype, story) if settings.method == "qlora" else {}),
         )
     if loading["missing_keys"]:
         names = sorted(loading["missing_keys"])
@@ -92,16 +114,35 @@ def load_model(settings: Settings, source: str, machine: Machine, story: Story) 
     return model
 
 
-def add_adapter(model: Any, settings: Settings) -> Any:
+def _four_bits(dtype: Any, story: Story) -> dict[str, Any]:
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    story.decide("quantisation", "nf4", "frozen weights in 4 bits, their scales quantised too")
+    return {
+        "quantization_config": config,
+        "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))},
+    }
+
+
+def add_adapter(model: Any, settings: Settings, story: Story) -> Any:
     """The model with a LoRA adapter on every linear layer but the head, in fp32 on any base.
 
     Adapters on attention alone learn less at the same number of parameters (Schulman et al., LoRA
-    Without Regret, 2025).
+    Without Regret, 2025). AdamW's updates are too small for bf16 weights: most would vanish.
     """
     from peft import LoraConfig, get_peft_model
     from transformers import set_seed
 
+    story.decide("adapter dtype", "float32", "small updates would vanish in less")
     set_seed(settings.seed)
+    if settings.adapter_path is not None:
+        return _continued(model, settings, story)
     config = LoraConfig(
         r=settings.lora_rank or 16,
         lora_alpha=settings.lora_alpha or 32,
@@ -114,6 +155,54 @@ def add_adapter(model: Any, settings: Settings) -> Any:
     adapted.peft_config["default"].base_model_name_or_path = settings.model
     adapted.peft_config["default"].revision = settings.revision
     return adapted
+
+
+def _continued(model: Any, settings: Settings, story: Story) -> Any:
+    """The model with the adapter of another run, to train on. Raises TrainingError if none fits."""
+    from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+
+    folder = Path(settings.adapter_path or "")
+    hint = "It is the folder with adapter_config.json that a run leaves."
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        message = f"{folder} holds no adapter to go on from: {_first_line(error)}"
+        raise TrainingError("adapter-unreadable", message, hint) from error
+    base = config.base_model_name_or_path
+    if base != settings.model:
+        message = f"the adapter was trained on {base}, and the base model is {settings.model}"
+        raise TrainingError("adapter-foreign", message, f"Train {base}, or start without it.")
+    shape = (getattr(config, "r", None), getattr(config, "lora_alpha", None))
+    if shape != (settings.lora_rank, settings.lora_alpha):
+        message = (
+            f"the adapter has rank {shape[0]} and alpha {shape[1]}, and the settings say"
+            f" {settings.lora_rank} and {settings.lora_alpha}"
+        )
+        raise TrainingError("adapter-foreign", message, "An adapter keeps its shape.")
+    config.lora_dropout = settings.lora_dropout or 0.0
+    config.inference_mode = False
+    try:
+        with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+            names = set(file.keys())
+        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True, config=config)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        message = f"the adapter in {folder} does not fit {settings.model}: {_first_line(error)}"
+        raise TrainingError("adapter-foreign", message, hint) from error
+    if set(get_peft_model_state_dict(adapted)) != names:
+        message = f"the adapter in {folder} has other layers than {settings.model}"
+        raise TrainingError("adapter-foreign", message, hint)
+    adapted.peft_config["default"].revision = settings.revision
+    story.decide("adapter", "continued", f"from {folder.name}, as another run left it")
+    return adapted
+
+
+def keep_precise(model: Any) -> None:
+    """Trains adapters in fp32: TRL makes those of quantised models bf16."""
+    import torch
+
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype == torch.bfloat16:
+            parameter.data = parameter.data.float()
 
 
 def decide_trainable(model: Any, story: Story) -> None:
@@ -189,7 +278,7 @@ def _explaining(settings: Settings) -> Iterator[None]:
 
 def _explained(settings: Settings, error: Exception) -> TrainingError:
     model, folder = settings.model, settings.model_path
-    why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    why = _first_line(error)
     causes = {type(each).__name__ for each in _chain(error)}
     if folder is not None and not Path(folder).is_dir():
         return TrainingError(
@@ -213,6 +302,10 @@ def _explained(settings: Settings, error: Exception) -> TrainingError:
         hint = f"Check the network, or train a local folder or the toy, {TOY_MODEL}."
         return TrainingError("hub-unreachable", message, hint)
     return TrainingError("model-unreadable", f"{model} cannot be loaded: {why}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

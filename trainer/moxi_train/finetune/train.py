@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft.helpers import disable_input_dtype_casting
 from torch.nn.functional import cross_entropy
 from transformers import PrinterCallback, TrainerState
 from trl import SFTConfig, SFTTrainer
@@ -30,7 +31,7 @@ from .config import Settings
 from .data import IGNORED, Sample
 from .errors import TrainingError
 from .events import Story
-from .model import Machine
+from .model import Machine, keep_precise
 from .order import StepSampler
 
 KEPT_CHECKPOINTS = 2
@@ -75,6 +76,15 @@ class Trainer(SFTTrainer):
                 }
             ),
         )
+        keep_precise(self.model)
+        # PEFT casts what goes into an adapter to its fp32. Autocast casts it back at once: a copy
+        # of every input that nobody needs. Only there: generation runs outside autocast.
+        self._uncast = bool(settings.method != "full" and self.args.bf16)
+        if self._uncast:
+            story.decide("adapter inputs", "uncast", "autocast chooses bfloat16 anyway")
+        head = "fused" if machine.kind == "cuda" else "answers"
+        reason = "logits of few tokens at a time" if head == "fused" else "no logits of prompts"
+        story.decide("loss head", head, reason)
         # TRL divides the loss by the trained tokens of the whole optimizer step, whatever the model
         # class says of itself; only then does a short last accumulation window weigh what it holds.
         self.model_accepts_loss_kwargs = True
@@ -120,6 +130,10 @@ class Trainer(SFTTrainer):
         return StepSampler(
             lengths, self._step_rows, self.args.seed, lambda: int(self.state.epoch or 0)
         )
+
+    def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
+        with disable_input_dtype_casting(self.model, active=self._uncast):
+            return super().training_step(*given, **named)
 
     def compute_loss(
         self,
