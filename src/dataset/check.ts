@@ -1,132 +1,442 @@
-import { MoxiError } from "../base/errors.ts";
-import { formatCount, nearestName, printable } from "../base/format.ts";
+import { isMoxiError, MoxiError } from "../base/errors.ts";
+import { nearestName, printable } from "../base/format.ts";
+import { silentHost } from "../base/host.ts";
+import type { Host } from "../base/host.ts";
 import { isRecord } from "../base/json.ts";
-import { canonicalRow, shapeOf, shapes } from "./canonical.ts";
-import type { CanonicalRow, Shape } from "./canonical.ts";
-import { RowProblem } from "./problem.ts";
-import type { Batch, RawRow } from "./read/rows.ts";
-import { emptyDataset } from "./read/source.ts";
-import type { Source } from "./read/source.ts";
-import { splitKey } from "./split.ts";
+import { canonicalRow } from "./canonical.ts";
+import { adapt, formName, formOfSettings, mappingOf } from "./forms/form.ts";
+import type { ColumnSettings, Form } from "./forms/form.ts";
+import { Vote } from "./forms/vote.ts";
+import { findFiles } from "./read/files.ts";
+import { containerNames, mismatch, readLayout } from "./read/layout.ts";
+import type { Layout } from "./read/layout.ts";
+import { explain, findPlace } from "./read/place.ts";
+import { framerOf, readRows } from "./read/rows.ts";
+import { emptyDataset, Source } from "./read/source.ts";
+import { Unreadable } from "./read/unreadable.ts";
+import { readingOf } from "./reading.ts";
+import { levelsOf, rules } from "./rules/catalog.ts";
+import type { Level, LevelSettings, RuleCode, Severity } from "./rules/catalog.ts";
+import { Comparison } from "./rules/comparison.ts";
+import { Findings } from "./rules/findings.ts";
+import type { Place } from "./rules/findings.ts";
+import { checkHere, checkInWorkers } from "./rules/pool.ts";
+import { Prefixes } from "./rules/prefixes.ts";
+import { RowChecker } from "./rules/row-checker.ts";
+import type { CheckerSettings, PartResult } from "./rules/row-checker.ts";
+import { lengthBins, percentiles } from "./rules/stats.ts";
+import type { Lengths } from "./rules/stats.ts";
+import { RowTable } from "./rules/table.ts";
 
-/** What one reading of a whole, sound file tells. */
-export interface Survey {
-  readonly shape: Shape;
-  /** The split key of every row, in the order of the file. */
-  readonly keys: BigUint64Array;
-  readonly warnings: readonly string[];
+export interface CheckOptions extends LevelSettings {
+  /** A file or a folder of files, absolute or from `cwd`. */
+  readonly path: string;
+  readonly cwd: string;
+  /** Held-out rows in a file of their own: no row may be on both sides. */
+  readonly evalPath?: string | undefined;
+  /** Which field is what, where the user says so. */
+  readonly columns?: ColumnSettings | undefined;
+  /** Places that are kept of each rule; Infinity for all. Default: 5. */
+  readonly maxPlaces?: number | undefined;
+  readonly groupBy?: string | undefined;
+  /** The split's key of every row is asked for. */
+  readonly splitKeys?: boolean | undefined;
+  readonly host?: Host | undefined;
+  /** From so many bytes on a file is checked in threads. Default: 16 MB. */
+  readonly threadsFrom?: number | undefined;
 }
 
-const keptProblems = 20;
-const keptNames = 1000;
+/** One rule that found something. All texts are safe to print. */
+export interface Problem {
+  readonly code: RuleCode;
+  readonly severity: Severity;
+  /** Of the rows (or files) where it found something; exact, however many places are kept. */
+  readonly count: number;
+  readonly cause: string;
+  readonly remedy: string;
+  readonly places: readonly ProblemPlace[];
+}
+
+export interface ProblemPlace {
+  readonly file: string;
+  readonly line?: number;
+  readonly column?: number;
+  readonly row?: number;
+  readonly field?: string;
+  readonly detail?: string;
+}
+
+export interface CheckedFile {
+  /** Absolute. */
+  readonly path: string;
+  /** Safe to print. */
+  readonly name: string;
+  readonly layout: Layout;
+  readonly form: Form;
+  readonly bytes: number;
+  readonly rows: number;
+  readonly side: "train" | "eval";
+}
+
+export interface DatasetStats {
+  readonly bytes: number;
+  readonly turns: number;
+  /** In characters, rounded up by at most a fifth. */
+  readonly promptCharacters: Lengths;
+  readonly answerCharacters: Lengths;
+}
+
+/** What a check has found. */
+export interface DatasetCheck {
+  readonly files: readonly CheckedFile[];
+  /** For people: "chat rows in JSON Lines". */
+  readonly format: string;
+  readonly form: Form;
+  /** Which field became what. */
+  readonly mapping: Readonly<Record<string, string>>;
+  readonly rows: { readonly total: number; readonly usable: number };
+  readonly problems: readonly Problem[];
+  readonly stats: DatasetStats;
+  /** Whether a row, counted from 0 over all files, has an error. */
+  readonly isBad: (row: number) => boolean;
+  /** Of every row in that order; empty unless asked for. */
+  readonly splitKeys: BigUint64Array;
+  /** Why a file could not be read to its end. */
+  readonly unreadable: MoxiError | null;
+}
+
+/** So many rows are looked at to tell the form of a file. */
+const sampleRows = 1000;
+const sampleBytes = 4 * 1024 * 1024;
+const defaultThreadsFrom = 16_000_000;
 
 /**
- * Reads every row and keeps eight bytes of each: whether all can be trained on, and what splits them.
+ * Checks a dataset by every rule, in the memory of 84 bytes a row and the largest row, whatever is
+ * wrong with it: all findings, not the first.
  *
- * @throws MoxiError E_DATASET_EMPTY, E_DATASET_ROWS, E_DATASET_TOO_SMALL; E_CONFIG_INVALID if no
- * row has the field `groupBy`; and what reading throws
+ * @throws MoxiError E_DATASET_MISSING, E_DATASET_NOT_A_FILE, E_DATASET_EMPTY, E_PERMISSION;
+ * E_CONFIG_INVALID if no row has the field `groupBy`
  */
-export async function checkRows(
-  source: Source,
-  batches: AsyncIterable<Batch>,
-  groupBy: string | undefined,
-): Promise<Survey> {
-  const problems = new Problems(source.name);
-  const seen = new Map<Shape, RawRow>();
-  const names = new Set<string>();
-  const keys = new KeyList();
-  let rows = 0;
-  let ungrouped = 0;
-  let mended = 0;
-  for await (const batch of batches) {
-    for (const raw of batch.rows) {
-      rows += 1;
+export async function checkDataset(options: CheckOptions): Promise<DatasetCheck> {
+  const check = new Check(options);
+  try {
+    await check.addSide(options.path, "train");
+    if (options.evalPath !== undefined) await check.addSide(options.evalPath, "eval");
+    return await check.finish();
+  } finally {
+    await check.close();
+  }
+}
+
+interface OpenFile {
+  readonly source: Source;
+  readonly path: string;
+  readonly layout: Layout;
+  readonly form: Form;
+  readonly side: "train" | "eval";
+  readonly firstRow: number;
+  rows: number;
+}
+
+class Check {
+  readonly #options: CheckOptions;
+  readonly #levels: Record<RuleCode, Level>;
+  readonly #findings: Findings;
+  readonly #files: OpenFile[] = [];
+  readonly #table = new RowTable();
+  readonly #prefixes = new Prefixes();
+  readonly #bad = new Set<number>();
+  readonly #promptLengths = new Uint32Array(lengthBins);
+  readonly #answerLengths = new Uint32Array(lengthBins);
+  readonly #names = new Set<string>();
+  #turns = 0;
+  #ungrouped = 0;
+  #unreadable: MoxiError | null = null;
+
+  constructor(options: CheckOptions) {
+    this.#options = options;
+    this.#levels = levelsOf(options);
+    this.#findings = new Findings(options.maxPlaces ?? 5);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#files.map(({ source }) => source.close()));
+  }
+
+  async addSide(path: string, side: "train" | "eval"): Promise<void> {
+    const { files, skipped } = await findFiles(path, this.#options.cwd);
+    for (const { path: absolute, name } of files) {
+      const source = await Source.open(absolute, this.#options.cwd, name);
+      let open: OpenFile;
       try {
-        const row = canonicalRow(raw.value, groupBy);
-        keys.push(splitKey(row));
-        if (groupBy !== undefined && row.group === undefined) ungrouped += 1;
-        if (wasMended(row, raw.value)) mended += 1;
+        open = await this.#identify(source, absolute, side);
       } catch (error) {
-        if (!(error instanceof RowProblem)) throw error;
-        problems.add(raw, error);
+        await source.close();
+        throw error;
       }
-      if (!isRecord(raw.value)) continue;
-      const shape = shapeOf(raw.value);
-      if (shape !== undefined && !seen.has(shape)) seen.set(shape, raw);
-      if (ungrouped === rows && names.size < keptNames) {
-        for (const name of Object.keys(raw.value)) names.add(name);
+      this.#files.push(open);
+      await this.#checkFile(open);
+    }
+    const last = this.#files.length - 1;
+    for (const { name, why, link } of skipped) {
+      const code = link && /leads out/.test(why) ? "outside-link" : "not-read";
+      this.#add(code, { file: last, detail: `${name}: ${why}` });
+    }
+  }
+
+  #add(code: RuleCode, place: Place): void {
+    if (this.#levels[code] !== "off") this.#findings.add(code, place);
+  }
+
+  async #identify(source: Source, path: string, side: "train" | "eval"): Promise<OpenFile> {
+    const layout = await readLayout(source);
+    const form = formOfSettings(this.#options.columns ?? {}) ?? (await sampleForm(source, layout));
+    const file = this.#files.length;
+    if (layout.start > 0) this.#add("byte-order-mark", { file });
+    const promised = mismatch(source, layout);
+    if (promised !== undefined) this.#add("name-mismatch", { file, detail: promised });
+    if (form.kind === "preference") this.#add("preference-pair", { file });
+    return { source, path, layout, form, side, firstRow: this.#table.rows, rows: 0 };
+  }
+
+  async #checkFile(open: OpenFile): Promise<void> {
+    const { source, layout } = open;
+    const { groupBy, host = silentHost } = this.#options;
+    const settings: CheckerSettings = {
+      form: open.form,
+      container: layout.container,
+      levels: this.#levels,
+      maxPlaces: this.#findings.max,
+      groupBy,
+      splitKeys: this.#options.splitKeys ?? false,
+    };
+    const tell = readingOf(source, host, "checking");
+    const take = (part: PartResult) => {
+      this.#take(open, part);
+      tell.rows(open.rows);
+    };
+    const sections = new Set<string>();
+    try {
+      if (layout.container === "csv" || layout.container === "parquet") {
+        const checker = new RowChecker(settings);
+        for await (const { rows } of readRows(source, layout, { tolerant: true })) {
+          if (rows.length > 0) take(checker.checkRows(rows));
+        }
+      } else {
+        const big = source.bytes >= (this.#options.threadsFrom ?? defaultThreadsFrom);
+        const checking = big ? checkInWorkers(settings, take) : checkHere(settings, take);
+        try {
+          const framer = framerOf(layout);
+          const push = (frames: ReturnType<typeof framer.push>) => {
+            const section = frames.at(-1)?.section;
+            if (section !== undefined && sections.size < 20) sections.add(section);
+            return checking.push(frames);
+          };
+          for await (const chunk of source.chunks(layout.start)) await push(framer.push(chunk));
+          await push(framer.end());
+          await checking.end();
+        } finally {
+          await checking.close();
+        }
+      }
+      await source.refuseChange();
+    } catch (error) {
+      const told = error instanceof Unreadable ? await explain(source, error) : error;
+      if (!isMoxiError(told) || told.code === "E_DATASET_CHANGED") throw told;
+      this.#unreadable ??= told;
+      const { line, column } = told.place ?? {};
+      this.#add("unreadable", {
+        file: this.#files.length - 1,
+        ...(line === undefined ? {} : { line }),
+        ...(column === undefined ? {} : { column }),
+        detail: [told.message, told.hint].filter(Boolean).join("; "),
+      });
+    }
+    tell.done(open.rows);
+    if (sections.size > 0) {
+      const names = Array.from(sections, (name) => JSON.stringify(name.slice(0, 40))).join(", ");
+      this.#add("unwrapped", { file: this.#files.length - 1, detail: `from ${names}` });
+    }
+    if (open.rows === 0 && this.#unreadable === null)
+      throw emptyDataset(source.name, "has no rows");
+  }
+
+  #take(open: OpenFile, part: PartResult): void {
+    this.#findings.append(part, this.#files.indexOf(open), open.rows);
+    for (const index of part.bad) this.#bad.add(open.firstRow + open.rows + index);
+    this.#table.append(part);
+    this.#prefixes.add(part.prefixes, part.answers);
+    for (let bin = 0; bin < lengthBins; bin++) {
+      this.#promptLengths[bin]! += part.promptLengths[bin]!;
+      this.#answerLengths[bin]! += part.answerLengths[bin]!;
+    }
+    this.#turns += part.turns;
+    this.#ungrouped += part.ungrouped;
+    if (this.#names.size < 1000) for (const name of part.names) this.#names.add(name);
+    open.rows += part.rows;
+  }
+
+  async finish(): Promise<DatasetCheck> {
+    const rows = this.#table.rows;
+    await this.#compare();
+    this.#judgeWhole(rows);
+    const problems = await this.#problems();
+    const bad = this.#bad;
+    const first = this.#files[0]!;
+    return {
+      files: this.#files.map(({ path, source, layout, form, rows: count, side }) => ({
+        path,
+        name: source.name,
+        layout,
+        form,
+        bytes: source.bytes,
+        rows: count,
+        side,
+      })),
+      format: `${formName(first.form)} in ${containerNames[first.layout.container]}`,
+      form: first.form,
+      mapping: mappingOf(first.form),
+      rows: { total: rows, usable: rows - bad.size },
+      problems,
+      stats: {
+        bytes: this.#files.reduce((sum, { source }) => sum + source.bytes, 0),
+        turns: this.#turns,
+        promptCharacters: percentiles(this.#promptLengths),
+        answerCharacters: percentiles(this.#answerLengths),
+      },
+      isBad: (row) => bad.has(row),
+      splitKeys: this.#options.splitKeys === true ? this.#table.splitKeys() : new BigUint64Array(0),
+      unreadable: this.#unreadable,
+    };
+  }
+
+  /** What rows say together. */
+  async #compare(): Promise<void> {
+    const fileOf = (row: number) => this.#files.findLastIndex(({ firstRow }) => firstRow <= row);
+    const comparison = new Comparison(this.#table, {
+      sideOf: (row) => this.#files[fileOf(row)]!.side,
+      found: (code, row, like, detail) => {
+        const level = this.#levels[code];
+        if (level === "off") return;
+        if (level === "error") this.#bad.add(row);
+        const [file, other] = [fileOf(row), fileOf(like)];
+        const name = file === other ? "" : `${this.#files[other]!.source.name} `;
+        this.#findings.add(code, {
+          file,
+          row: row - this.#files[file]!.firstRow + 1,
+          line: this.#table.line(row),
+          detail: `${name}row ${like - this.#files[other]!.firstRow + 1} (line ${this.#table.line(like)})${detail}`,
+        });
+      },
+      textsOf: (wanted) => this.#textsOf(wanted),
+    });
+    await comparison.run();
+    if (comparison.limited) this.#add("limited-search", { file: 0 });
+  }
+
+  /** Reads the files again for the texts of some rows, in the order of the rows. */
+  async *#textsOf(wanted: ReadonlySet<number>): AsyncGenerator<readonly [number, string[]]> {
+    for (const { source, layout, form, firstRow, rows } of this.#files) {
+      let any = false;
+      for (let row = firstRow; row < firstRow + rows && !any; row++) any = wanted.has(row);
+      if (!any) continue;
+      try {
+        const some = (row: number) => wanted.has(firstRow + row - 1);
+        for await (const batch of readRows(source, layout, { tolerant: true, only: some })) {
+          for (const { row, value } of batch.rows) {
+            if (!some(row) || !isRecord(value)) continue;
+            const read = canonicalRow(adapt(form, value));
+            const texts =
+              "text" in read
+                ? [read.text]
+                : read.messages.flatMap(({ role, content, tool_calls: calls }) => [
+                    ...(role === "user" || role === "assistant" ? [content] : []),
+                    ...(calls ?? []).map((call) => call.function.name + call.function.arguments),
+                  ]);
+            yield [firstRow + row - 1, texts];
+          }
+        }
+      } catch (error) {
+        if (!isMoxiError(error) || this.#unreadable === null) throw error;
       }
     }
   }
-  if (rows === 0) {
-    throw emptyDataset(source.name, "has no rows");
-  }
-  problems.refuse(rows);
-  refuseMixture(source, seen);
-  if (groupBy !== undefined && ungrouped === rows) throw unknownGroup(source, groupBy, names);
-  if (rows < 2) {
-    throw new MoxiError("E_DATASET_TOO_SMALL", `${source.name} has one row`, {
-      hint: "a model learns little from fewer than 50 rows",
-      place: { file: source.name },
+
+  #judgeWhole(rows: number): void {
+    const { groupBy } = this.#options;
+    if (rows < 50) {
+      const detail = rows === 1 ? "one row" : `${rows} rows`;
+      if (rows > 0) this.#add("too-few-rows", { file: 0, detail });
+    }
+    const { common } = this.#prefixes;
+    if (common !== undefined) {
+      const share = Math.round((100 * common.count) / this.#prefixes.answers);
+      const shown = /[\w+/-]{16}/.test(common.prefix) ? "" : `: ${JSON.stringify(common.prefix)}`;
+      this.#add("constant-prefix", { file: 0, detail: `${share} % of the answers${shown}` });
+    }
+    const kinds = new Set(this.#files.map(({ form }) => form.kind));
+    if (kinds.size > 1) {
+      for (const [file, { form }] of this.#files.entries()) {
+        this.#add("mixed-files", { file, detail: formName(form) });
+      }
+    }
+    if (groupBy === undefined || this.#ungrouped === 0) return;
+    if (this.#ungrouped === rows) throw unknownGroup(this.#files[0]!.source, groupBy, this.#names);
+    this.#add("ungrouped", {
+      file: 0,
+      detail: `${this.#ungrouped} of ${rows} rows have no ${groupBy}`,
     });
   }
-  const warnings: string[] = [];
-  if (ungrouped > 0) {
-    warnings.push(
-      `${count(ungrouped, rows)} have no ${printable(groupBy!)} to group them by: they are split by content`,
-    );
-  }
-  if (mended > 0) {
-    warnings.push(`${count(mended, rows)} held half an emoji or the like: U+FFFD takes its place`);
-  }
-  return { shape: [...seen.keys()][0]!, keys: keys.toArray(), warnings };
-}
 
-/** All problems counted, the first ones kept. */
-class Problems {
-  readonly #file: string;
-  readonly #details: string[] = [];
-  #count = 0;
-  #first: { raw: RawRow; problem: RowProblem } | undefined;
-
-  constructor(file: string) {
-    this.#file = file;
+  async #problems(): Promise<Problem[]> {
+    const problems: Problem[] = [];
+    for (const [code, count] of this.#findings.counts) {
+      const severity = this.#levels[code];
+      if (severity === "off" || count === 0) continue;
+      const places: ProblemPlace[] = [];
+      for (const place of this.#findings.places.get(code) ?? [])
+        places.push(await this.#shown(place));
+      const { cause, remedy } = rules[code];
+      problems.push({ code, severity, count, cause, remedy, places });
+    }
+    const order: Record<Severity, number> = { error: 0, warning: 1, info: 2 };
+    return problems.sort((a, b) => order[a.severity] - order[b.severity] || b.count - a.count);
   }
 
-  add(raw: RawRow, problem: RowProblem): void {
-    this.#count += 1;
-    this.#first ??= { raw, problem };
-    if (this.#details.length >= keptProblems) return;
-    this.#details.push(printable(`${this.#file}:${raw.line} (row ${raw.row}) ${problem.message}`));
-  }
-
-  refuse(rows: number): void {
-    if (this.#first === undefined) return;
-    const { raw, problem } = this.#first;
-    const field = problem.field === "" ? {} : { field: printable(problem.field) };
-    throw new MoxiError(
-      "E_DATASET_ROWS",
-      `${count(this.#count, rows)} of ${this.#file} cannot be trained on`,
-      {
-        hint: "mend these rows or take them out, then run the same command again",
-        place: { file: this.#file, line: raw.line, row: raw.row, ...field },
-        details: this.#details,
-      },
-    );
+  /** A place as it is told: line and column where only bytes are known, and nothing that terminals obey. */
+  async #shown({ file, row, line, column, field, detail, offset }: Place): Promise<ProblemPlace> {
+    const { source } = this.#files[file]!;
+    if (offset !== undefined && offset >= 0 && this.#findings.max !== Infinity) {
+      ({ line, column } = await findPlace(source, offset));
+    }
+    return {
+      file: source.name,
+      ...(line === undefined ? {} : { line }),
+      ...(column === undefined ? {} : { column }),
+      ...(row === undefined ? {} : { row }),
+      ...(field === undefined ? {} : { field: oneLine(field) }),
+      ...(detail === undefined ? {} : { detail: oneLine(detail) }),
+    };
   }
 }
 
-function refuseMixture(source: Source, seen: ReadonlyMap<Shape, RawRow>): void {
-  const [first, second] = [...seen];
-  if (first === undefined || second === undefined) return;
-  const { line, row } = second[1];
-  throw new MoxiError("E_DATASET_ROWS", `${source.name} mixes rows of several forms`, {
-    hint: "keep one form of row in a file",
-    place: { file: source.name, line, row },
-    details: Array.from(seen, ([shape, raw]) => {
-      return `${source.name}:${raw.line} (row ${raw.row}) is the first with ${shapes[shape]}`;
-    }),
-  });
+function oneLine(text: string): string {
+  const line = printable(text).replace(/\s+/g, " ");
+  return line.length > 300 ? `${line.slice(0, 299)}…` : line;
+}
+
+/** The form that most of the first rows have; what no row tells is judged as chat rows. */
+async function sampleForm(source: Source, layout: Layout): Promise<Form> {
+  const vote = new Vote();
+  try {
+    for await (const { rows, bytesRead } of readRows(source, layout, { tolerant: true })) {
+      for (const row of rows) vote.add(row);
+      if (vote.rows >= sampleRows || (vote.rows > 0 && bytesRead >= sampleBytes)) break;
+    }
+  } catch (error) {
+    if (!isMoxiError(error)) throw error; // The check tells it, with what stands before it.
+  }
+  return vote.winner ?? { kind: "chat", field: "messages" };
 }
 
 function unknownGroup(source: Source, groupBy: string, names: ReadonlySet<string>): MoxiError {
@@ -139,45 +449,4 @@ function unknownGroup(source: Source, groupBy: string, names: ReadonlySet<string
       hint: `${near === undefined ? "the rows have" : "did you mean"} ${printable(near ?? [...names].slice(0, 10).join(", "))}`,
     },
   );
-}
-
-/** True if U+FFFD took the place of half a surrogate pair. */
-function wasMended(row: CanonicalRow, value: unknown): boolean {
-  return holdsReplacement(row) && hasHalfPair(value);
-}
-
-function holdsReplacement(value: unknown): boolean {
-  if (typeof value === "string") return value.includes("\ufffd");
-  return typeof value === "object" && value !== null && Object.values(value).some(holdsReplacement);
-}
-
-function hasHalfPair(value: unknown): boolean {
-  if (typeof value === "string") return !value.isWellFormed();
-  if (typeof value !== "object" || value === null) return false;
-  return Object.entries(value).flat().some(hasHalfPair);
-}
-
-/** "3 of 1,240 rows" */
-function count(some: number, rows: number): string {
-  return `${formatCount(some)} of ${formatCount(rows)} rows`;
-}
-
-/** Numbers that may be many, in eight bytes each. */
-class KeyList {
-  #keys = new BigUint64Array(1024);
-  #length = 0;
-
-  push(key: bigint): void {
-    if (this.#length === this.#keys.length) {
-      const grown = new BigUint64Array(2 * this.#length);
-      grown.set(this.#keys);
-      this.#keys = grown;
-    }
-    this.#keys[this.#length] = key;
-    this.#length += 1;
-  }
-
-  toArray(): BigUint64Array {
-    return this.#keys.subarray(0, this.#length);
-  }
 }

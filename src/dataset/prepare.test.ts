@@ -16,7 +16,11 @@ beforeEach(() => rmSync(outFolder, { recursive: true, force: true }));
 
 type Split = Partial<PrepareOptions["split"]>;
 
-function prepare(content: string | Uint8Array | readonly unknown[], split: Split = {}) {
+function prepare(
+  content: string | Uint8Array | readonly unknown[],
+  split: Split = {},
+  more: Partial<PrepareOptions> = {},
+) {
   const text = Array.isArray(content) ? JSON.stringify(content) : (content as string | Uint8Array);
   writeFileSync(join(folder, "rows.json"), text);
   return prepareDataset({
@@ -24,6 +28,7 @@ function prepare(content: string | Uint8Array | readonly unknown[], split: Split
     cwd: folder,
     split: { evalFraction: 0.05, maxEvalRows: 500, ...split },
     outFolder,
+    ...more,
   });
 }
 
@@ -42,6 +47,9 @@ function readRows(path: string | null): CanonicalRow[] {
   return lines.map((line) => JSON.parse(line) as CanonicalRow);
 }
 
+const fewRows = (count: number) =>
+  `rows.json a model learns little from so few rows: ${count} rows`;
+
 const alpaca = (count: number) =>
   Array.from({ length: count }, (_, i) => ({
     instruction: `Count to ${i}.`,
@@ -57,7 +65,7 @@ test("writes both sides as canonical rows, in order, named by what they hold", a
     evalRows: 2,
     format: "Alpaca rows in a JSON array",
     sourceBytes: JSON.stringify(rows).length,
-    warnings: [],
+    warnings: [fewRows(40)],
   });
   const [train, held] = [readRows(prepared.trainFile), readRows(prepared.evalFile)];
   const numbers = [...train, ...held].map((row) => Number(JSON.stringify(row).match(/\d+/)![0]));
@@ -81,7 +89,7 @@ test("the same rows in another file form are the same dataset; one changed lette
   const again = await prepare(lines);
   expect(again.fingerprint).toBe(first.fingerprint);
   expect(again.format).toBe("Alpaca rows in JSON Lines");
-  expect(again.warnings).toEqual(["rows.json begins with a byte order mark: skipped"]);
+  expect(again.warnings).toEqual(["rows.json begins with a byte order mark: skipped", fewRows(40)]);
   expect((await prepare(lines.replace("Count", "count"))).fingerprint).not.toBe(first.fingerprint);
   expect(readdirSync(outFolder)).toHaveLength(2);
 });
@@ -91,12 +99,15 @@ test("holds nothing out when not asked to, or when all rows are one", async () =
     trainRows: 4,
     evalRows: 0,
     evalFile: null,
-    warnings: [],
+    warnings: [fewRows(4)],
   });
   const equal = await prepare([{ text: "a" }, { text: "a" }]);
   expect(equal).toMatchObject({ trainRows: 2, evalFile: null });
-  expect(equal.warnings).toEqual(["all rows are equal or of one group: none is held out"]);
-  expect(readdirSync(join(outFolder, equal.fingerprint))).toEqual(["train.jsonl"]);
+  expect(equal.warnings).toContain("1 row: the same as an earlier row");
+  expect(equal.warnings.slice(-1)).toEqual([
+    "all rows are equal or of one group: none is held out",
+  ]);
+  expect(readdirSync(join(outFolder, equal.fingerprint))).toEqual(["check.json", "train.jsonl"]);
 });
 
 test("keeps a group on one side and says which rows have none", async () => {
@@ -109,7 +120,7 @@ test("keeps a group on one side and says which rows have none", async () => {
 
   const { k: _, ...without } = rows[0]!;
   expect((await prepare([without, ...rows.slice(1)], { groupBy: "k" })).warnings).toEqual([
-    "1 of 70 rows have no k to group them by: they are split by content",
+    "rows.json have no value to group them by: they are split by content: 1 of 70 rows have no k",
   ]);
 });
 
@@ -134,7 +145,7 @@ test("a field to group by that no row has is a wrong setting", async () => {
   });
 });
 
-test("counts every bad row, keeps the first twenty, writes nothing", async () => {
+test("counts every bad row, keeps five places of each rule, writes nothing", async () => {
   const bad = Array.from({ length: 30 }, () => ({ instruction: "Go." }));
   const rows = [{ instruction: "Go.", output: "ok" }, { instruction: "Go.", output: 7 }, ...bad];
   const error = await failure(prepare(rows.map((row) => JSON.stringify(row)).join("\n\n")));
@@ -142,21 +153,48 @@ test("counts every bad row, keeps the first twenty, writes nothing", async () =>
     code: "E_DATASET_ROWS",
     exitCode: 3,
     message: "31 of 32 rows of rows.json cannot be trained on",
-    place: { file: "rows.json", line: 3, row: 2, field: "output" },
   });
-  expect(error.details).toHaveLength(20);
-  expect(error.details?.slice(0, 2)).toEqual([
-    "rows.json:3 (row 2) output is a number (7), not text",
-    "rows.json:5 (row 3) no answer in output or content",
+  expect(error.details).toEqual([
+    "30 rows: no answer: it is missing or null (missing-answer)",
+    ...[3, 4, 5, 6, 7].map(
+      (row) => `  rows.json:${2 * row - 1} (row ${row}) no answer in output or content`,
+    ),
+    "1 row: the answer is not text (answer-not-text)",
+    "  rows.json:3 (row 2) output is a number (7), not text",
   ]);
+});
+
+test("goes on without bad rows when asked to, and says how many", async () => {
+  const rows = [...alpaca(60), { instruction: "Go." }, { instruction: "Go.", output: " " }];
+  const prepared = await prepare(rows, {}, { skipBadRows: true });
+  expect(prepared.trainRows + prepared.evalRows).toBe(60);
+  expect(prepared.warnings[0]).toBe("2 of 62 rows were left out: they have errors");
+  expect(prepared.fingerprint).toBe((await prepare(alpaca(60))).fingerprint);
+});
+
+test("warnings are errors when asked for, rule by rule or all", async () => {
+  const rows = [...alpaca(60), alpaca(1)[0]!];
+  const error = await failure(prepare(rows, {}, { levels: { duplicate: "error" } }));
+  expect(error.message).toBe("1 of 61 rows of rows.json cannot be trained on");
+  expect((await failure(prepare(rows, {}, { strict: true }))).exitCode).toBe(3);
+  expect((await prepare(rows)).warnings).toEqual(["1 row: the same as an earlier row"]);
 });
 
 test("shows what a hostile row says, and does not obey it", async () => {
   const row = { messages: [{ role: "\u001b[31m\u202eadmin\n", content: "x" }] };
   const error = await failure(prepare([row]));
-  expect(error.details![0]).toMatch(
-    /^rows\.json:1 \(row 1\) messages\[0\]\.role is "\\u001b\[31m\\u202eadmin\\n": use system, developer, user, assistant, tool$/,
+  expect(error.details![1]).toMatch(
+    /^ {2}rows\.json:1 \(row 1\) messages\[0\]\.role is "\\u001b\[31m\\u202eadmin\\n": use system, /,
   );
+});
+
+test("preference pairs are no rows to train on", async () => {
+  const rows = Array.from({ length: 3 }, (_, i) => ({
+    prompt: `${i}`,
+    chosen: "a",
+    rejected: "b",
+  }));
+  expect((await failure(prepare(rows))).message).toMatch(/preference pairs, which train cannot/);
 });
 
 test.each([
@@ -173,7 +211,7 @@ test("mends half a surrogate pair, and says so", async () => {
     { evalFraction: 0 },
   );
   expect(readRows(trainFile)[0]).toEqual({ text: "cut \ufffd" });
-  expect(warnings).toEqual(["1 of 3 rows held half an emoji or the like: U+FFFD takes its place"]);
+  expect(warnings[0]).toBe("1 row: half an emoji or the like: U+FFFD takes its place");
 });
 
 test("a failing write leaves nothing behind", async () => {
@@ -185,7 +223,8 @@ test("a failing write leaves nothing behind", async () => {
 test("tells how far a big file is, and says nothing of a small one", async () => {
   const notices: Notice[] = [];
   const host = { notify: (notice: Notice) => void notices.push(notice) };
-  const big = `{"text":"${"x".repeat(26_000_000)}"}\n{"text":"${"y".repeat(26_000_000)}"}`;
+  const word = "All of them are here. ".repeat(5000);
+  const big = Array.from({ length: 500 }, (_, i) => `{"text":"${i} ${word}"}`).join("\n");
   const split = { evalFraction: 0, maxEvalRows: 0 };
   const tell = async (name: string, text: string) => {
     writeFileSync(join(folder, name), text);
@@ -196,7 +235,11 @@ test("tells how far a big file is, and says nothing of a small one", async () =>
   await tell("big", big);
   const fractions = notices.map((notice) => (notice.type === "task" ? notice.fraction! : NaN));
   expect(notices.at(0)).toMatchObject({ id: "dataset", state: "started" });
-  expect(notices.at(-1)).toMatchObject({ state: "done", text: "big: 2 rows", fraction: 1 });
+  expect(notices.at(-1)).toMatchObject({ state: "done", text: "big: 500 rows", fraction: 1 });
   expect(fractions.length).toBeGreaterThan(100);
-  expect(fractions).toEqual(fractions.toSorted((a, b) => a - b));
+  const [checking, splitting] = [
+    fractions.slice(0, fractions.indexOf(1)),
+    fractions.slice(fractions.indexOf(1) + 1),
+  ];
+  for (const part of [checking, splitting]) expect(part).toEqual(part.toSorted((a, b) => a - b));
 });

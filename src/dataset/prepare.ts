@@ -1,22 +1,27 @@
 import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { formatBytes, formatCount } from "../base/format.ts";
+import { MoxiError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { formatCount } from "../base/format.ts";
 import { sha256 } from "../base/hash.ts";
 import { silentHost } from "../base/host.ts";
 import type { Host } from "../base/host.ts";
-import { canonicalJson } from "../base/json.ts";
+import { canonicalJson, isRecord } from "../base/json.ts";
 import { canonicalRow } from "./canonical.ts";
-import type { Shape } from "./canonical.ts";
-import { checkRows } from "./check.ts";
-import { containerNames, readLayout } from "./read/layout.ts";
+import { checkDataset } from "./check.ts";
+import type { DatasetCheck, DatasetStats } from "./check.ts";
+import { adapt } from "./forms/form.ts";
+import type { ColumnSettings } from "./forms/form.ts";
 import { readRows } from "./read/rows.ts";
-import type { Batch } from "./read/rows.ts";
 import { Source } from "./read/source.ts";
+import { readingOf } from "./reading.ts";
+import type { LevelSettings } from "./rules/catalog.ts";
 import { chooseHeldOut } from "./split.ts";
 import type { SplitOptions } from "./split.ts";
+import { placeText, problemText } from "./telling.ts";
 import { LineWriter } from "./write.ts";
 
-export interface PrepareOptions {
+export interface PrepareOptions extends LevelSettings {
   /** The dataset, absolute or from `cwd`. */
   readonly path: string;
   readonly cwd: string;
@@ -24,6 +29,9 @@ export interface PrepareOptions {
     /** A field of the rows: rows with the same value stay on the same side. */
     readonly groupBy?: string | undefined;
   };
+  readonly columns?: ColumnSettings | undefined;
+  /** Go on without the rows that have errors. */
+  readonly skipBadRows?: boolean | undefined;
   /** Prepared datasets lie in here, each in a folder named by its fingerprint. */
   readonly outFolder: string;
   /** Hears how far a big file is (task "dataset"). */
@@ -45,57 +53,104 @@ export interface PreparedDataset {
   /** For people: "alpaca rows in a JSON array". */
   readonly format: string;
   readonly sourceBytes: number;
+  readonly stats: DatasetStats;
   /** What people should know of their data; stops nothing. */
   readonly warnings: readonly string[];
 }
 
-const shapeNames: Readonly<Record<Shape, string>> = {
-  chat: "chat rows",
-  alpaca: "Alpaca rows",
-  prompt: "prompt and completion rows",
-  text: "text rows",
-};
-
-/** From this size on, reading takes long enough to show. */
-const bigBytes = 50_000_000;
-
 /**
- * Reads a dataset, checks every row, splits it and writes both sides as canonical rows, in the
- * memory of eight bytes a row and the largest row. Nothing is written before the whole file is
- * known to be sound; a file appears under its name complete, or not at all.
+ * Checks a dataset by every rule, splits it and writes both sides as canonical rows, in the memory
+ * of 92 bytes a row and the largest row. Nothing is written before all of it is known to be sound; a
+ * file appears under its name complete, or not at all. What the check found lies beside them, in
+ * check.json.
  *
  * @throws MoxiError with one of the E_DATASET codes; E_CONFIG_INVALID for a `groupBy` that no row
  * has; E_DISK_FULL and E_PERMISSION by way of toMoxiError
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PreparedDataset> {
-  const { path, cwd, split } = options;
-  const source = await Source.open(path, cwd);
-  try {
-    const layout = await readLayout(source);
-    const progress = progressOf(source, options.host ?? silentHost);
-    const survey = await checkRows(source, progress(readRows(source, layout), 0), split.groupBy);
-    const heldOut = chooseHeldOut(survey.keys, split);
-    const written = await writeSides(
-      options,
-      source,
-      progress(readRows(source, layout), 1),
-      (row) => heldOut.has(survey.keys[row - 1]!),
-    );
-    const warnings = [...survey.warnings];
-    if (layout.start > 0) warnings.unshift(`${source.name} begins with a byte order mark: skipped`);
-    if (heldOut.size === 0 && split.evalFraction > 0 && split.maxEvalRows > 0) {
-      warnings.push("all rows are equal or of one group: none is held out");
-    }
-    return {
-      ...written,
-      format: `${shapeNames[survey.shape]} in ${containerNames[layout.container]}`,
-      sourceBytes: source.bytes,
-      warnings,
-    };
-  } finally {
-    await source.close();
+  const { split, skipBadRows = false } = options;
+  const check = await checkDataset({ ...options, groupBy: split.groupBy, splitKeys: true });
+  refuseBad(check, skipBadRows);
+  const { total, usable } = check.rows;
+  const keys = new BigUint64Array(usable);
+  let next = 0;
+  for (let row = 0; row < total; row++) {
+    if (!check.isBad(row)) keys[next++] = check.splitKeys[row]!;
   }
+  const heldOut = chooseHeldOut(keys, split);
+  const written = await writeSides(options, check, (row) => heldOut.has(check.splitKeys[row]!));
+  const warnings = check.problems.filter(({ severity }) => severity === "warning").map(problemText);
+  if (usable < total) {
+    warnings.unshift(
+      `${formatCount(total - usable)} of ${formatCount(total)} rows were left out: they have errors`,
+    );
+  }
+  if (heldOut.size === 0 && split.evalFraction > 0 && split.maxEvalRows > 0) {
+    warnings.push("all rows are equal or of one group: none is held out");
+  }
+  const { format, stats } = check;
+  return { ...written, format, sourceBytes: stats.bytes, stats, warnings };
 }
+
+/** Refuses what cannot be trained on. */
+function refuseBad(check: DatasetCheck, skipBadRows: boolean): void {
+  const { problems, rows, form } = check;
+  const names = check.files.map(({ name }) => name);
+  const file = names.length === 1 ? names[0]! : `${names[0]} and ${names.length - 1} more`;
+  if (check.unreadable !== null) throw check.unreadable;
+  const errors = problems.filter(({ severity }) => severity === "error");
+  const stopping = skipBadRows ? errors.filter(({ code }) => isOfFile(code)) : errors;
+  const left = skipBadRows ? rows.usable : rows.total;
+  if (stopping.length === 0 && left < 2) {
+    throw new MoxiError(
+      "E_DATASET_TOO_SMALL",
+      `${file} has ${left === 1 ? "one row" : "no row"} to train on`,
+      {
+        hint: "a model learns little from fewer than 50 rows",
+        place: { file: names[0]! },
+      },
+    );
+  }
+  if (stopping.length > 0) {
+    const bad = rows.total - rows.usable;
+    const first = stopping[0]!.places[0];
+    const { detail: _, ...place } = first ?? { file: names[0]! };
+    throw new MoxiError(
+      "E_DATASET_ROWS",
+      bad === 0
+        ? `${file} cannot be trained on`
+        : `${formatCount(bad)} of ${formatCount(rows.total)} rows of ${file} cannot be trained on`,
+      {
+        hint: "mend these rows, or go on without them with --skip-bad-rows; moxi data check shows all that is found",
+        place,
+        details: stopping.flatMap((problem) => [
+          `${problemText(problem)} (${problem.code})`,
+          ...problem.places.map((one) => `  ${placeText(one)}`),
+        ]),
+      },
+    );
+  }
+  if (form.kind !== "preference") return;
+  throw new MoxiError(
+    "E_DATASET_ROWS",
+    `${file} holds preference pairs, which train cannot learn from`,
+    {
+      hint: "train learns from answers, not from comparisons: moxi data convert keeps the better ones",
+      place: { file: names[0]! },
+    },
+  );
+}
+
+const ofFile = new Set([
+  "mixed-files",
+  "too-few-rows",
+  "constant-prefix",
+  "ungrouped",
+  "name-mismatch",
+  "byte-order-mark",
+  "outside-link",
+]);
+const isOfFile = (code: string): boolean => ofFile.has(code);
 
 type Written = Pick<
   PreparedDataset,
@@ -104,35 +159,52 @@ type Written = Pick<
 
 /** Writes to a temporary folder; only what is whole and durable gets its name. */
 async function writeSides(
-  { outFolder, split }: PrepareOptions,
-  source: Source,
-  batches: AsyncIterable<Batch>,
+  options: PrepareOptions,
+  check: DatasetCheck,
   isHeldOut: (row: number) => boolean,
 ): Promise<Written> {
+  const { outFolder, cwd } = options;
   await mkdir(outFolder, { recursive: true });
   const temporary = await mkdtemp(join(outFolder, ".tmp-"));
   const open: LineWriter[] = [];
+  const sources: Source[] = [];
   const create = async (name: string) => {
     const writer = await LineWriter.create(join(temporary, name));
     open.push(writer);
     return writer;
   };
+  const refuseChange = async () => {
+    for (const source of sources) await source.refuseChange();
+  };
   try {
     const train = await create("train.jsonl");
     const evaluation = await create("eval.jsonl");
-    for await (const { rows } of batches) {
-      for (const { value, row } of rows) {
-        const side = isHeldOut(row) ? evaluation : train;
-        await side.write(canonicalJson(canonicalRow(value, split.groupBy)));
+    let row = 0;
+    for (const file of check.files) {
+      const source = await Source.open(file.path, cwd, file.name);
+      sources.push(source);
+      const tell = readingOf(source, options.host ?? silentHost, "splitting", [0, 1]);
+      for await (const line of canonicalLines(source, file, options, (index) =>
+        check.isBad(row + index),
+      )) {
+        const side = isHeldOut(row + line.index) ? evaluation : train;
+        await side.write(line.text);
+        tell.rows(line.index);
       }
+      row += file.rows;
+      tell.done(file.rows);
     }
-    await source.refuseChange();
+    await refuseChange();
     const sides = evaluation.rows === 0 ? [train] : [train, evaluation];
     let digests = "";
     for (const side of sides) digests += `${await side.finish()}\n`;
     const fingerprint = sha256(digests);
     const folder = join(outFolder, fingerprint);
     await mkdir(folder, { recursive: true });
+    await writeFileAtomic(
+      join(folder, "check.json"),
+      `${JSON.stringify(reportOf(check), null, 2)}\n`,
+    );
     // The same content is there already, or it is not: putting it there again changes nothing.
     const [trainFile, evalFile] = [join(folder, "train.jsonl"), join(folder, "eval.jsonl")];
     if (evaluation.rows > 0) await rename(evaluation.path, evalFile);
@@ -145,35 +217,45 @@ async function writeSides(
       evalFile: evaluation.rows === 0 ? null : evalFile,
     };
   } catch (error) {
-    await source.refuseChange(); // Why a row that was sound no longer is.
+    await refuseChange(); // Why a row that was sound no longer is.
     throw error;
   } finally {
-    await Promise.all(open.map((writer) => writer.close()));
+    await Promise.all([
+      ...open.map((writer) => writer.close()),
+      ...sources.map((one) => one.close()),
+    ]);
     await rm(temporary, { recursive: true, force: true });
   }
 }
 
-/** Tells the host how far each of the two passes is, if the file is big. */
-function progressOf(source: Source, host: Host) {
-  return async function* (batches: AsyncIterable<Batch>, pass: 0 | 1): AsyncGenerator<Batch> {
-    const big = source.bytes > bigBytes;
-    const notify = (state: "started" | "progress" | "done", text: string, fraction: number) => {
-      if (big) host.notify({ type: "task", id: "dataset", state, text, fraction });
-    };
-    const verb = pass === 0 ? "checking" : "splitting";
-    const size = formatBytes(source.bytes);
-    let told = 0;
-    if (pass === 0) notify("started", `${verb} ${source.name} (${size})`, 0);
-    let rows = 0;
-    for await (const batch of batches) {
-      rows += batch.rows.length;
-      const read = batch.bytesRead / source.bytes;
-      if (read - told >= 0.01) {
-        told = read;
-        notify("progress", `${verb} ${source.name}: ${formatCount(rows)} rows`, (pass + read) / 2);
-      }
-      yield batch;
+async function* canonicalLines(
+  source: Source,
+  { layout, form, rows: known }: DatasetCheck["files"][number],
+  { split: { groupBy } }: PrepareOptions,
+  isBad: (index: number) => boolean,
+): AsyncGenerator<{ readonly index: number; readonly text: string }> {
+  for await (const { rows } of readRows(source, layout, { tolerant: true })) {
+    for (const { value, row } of rows) {
+      const index = row - 1;
+      if (index >= known || isBad(index) || !isRecord(value)) continue;
+      yield { index, text: canonicalJson(canonicalRow(adapt(form, value, groupBy), groupBy)) };
     }
-    if (pass === 1) notify("done", `${source.name}: ${formatCount(rows)} rows`, 1);
+  }
+}
+
+/** What a check found, as plain data: what `--json` prints, and what a prepared dataset keeps. */
+export function reportOf(check: DatasetCheck) {
+  const { format, form, mapping, rows, problems, stats } = check;
+  return {
+    formatVersion: 1,
+    files: check.files.map(({ name, bytes, rows: count, side, layout }) => {
+      return { file: name, side, container: layout.container, bytes, rows: count };
+    }),
+    format,
+    form: form.kind,
+    mapping,
+    rows,
+    problems,
+    stats,
   };
 }

@@ -32,7 +32,7 @@ const headBytes = 256 * 1024;
 
 /** What people name by mistake, by the first bytes of the file. */
 const strangers: readonly (readonly [RegExp, string, string])[] = [
-  [/^PK\x03\x04/, "a zip archive (or an Excel file)", "unpack it, or export it as CSV"],
+  [/^PK\W\W/, "a zip archive (or an Excel file)", "unpack it, or export it as CSV"],
   [/^BZh/, "a bzip2 archive", "unpack it, or pack it with gzip or zstd"],
   [/^\xfd7zXZ\0/, "an xz archive", "unpack it, or pack it with gzip or zstd"],
   [/^7z\xbc\xaf/, "a 7-Zip archive", "unpack it, or pack it with gzip or zstd"],
@@ -42,7 +42,7 @@ const strangers: readonly (readonly [RegExp, string, string])[] = [
   [/^%PDF-/, "a PDF file", "a dataset holds rows of text"],
   [/^(?:\x89PNG|\xff\xd8\xff|GIF8)/, "an image", "a dataset holds rows of text"],
   [/^[^]{257}ustar/, "a tar archive", "unpack it, then name the file or the folder inside"],
-  [/^\x80[\x02-\x05]/, "a Python pickle", "write the rows as JSON Lines"],
+  [/^\x80[^\s\w]/, "a Python pickle", "write the rows as JSON Lines"],
 ];
 
 /**

@@ -47,7 +47,7 @@ function encodingProblem(bytes: Buffer): string | undefined {
  * Finds line and column of a byte by reading the file again: only a broken file pays for it, and
  * the reader need not count characters.
  */
-async function findPlace(source: Source, offset: number): Promise<TextPlace> {
+export async function findPlace(source: Source, offset: number): Promise<TextPlace> {
   let line = 1;
   let column = 1;
   let position = 0;

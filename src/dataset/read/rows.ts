@@ -40,6 +40,8 @@ export interface Batch {
 export interface ReadOptions {
   /** Go on behind a row that cannot be read, and give it with its `problem`; else it is an error. */
   readonly tolerant?: boolean;
+  /** Rows that are wanted, counted from 1; the others come without a value, and JSON faster. */
+  readonly only?: (row: number) => boolean;
 }
 
 /**
@@ -50,7 +52,7 @@ export interface ReadOptions {
 export async function* readRows(
   source: Source,
   layout: Layout,
-  { tolerant = false }: ReadOptions = {},
+  { tolerant = false, only }: ReadOptions = {},
 ): AsyncGenerator<Batch> {
   try {
     if (layout.container === "csv" || layout.container === "parquet") {
@@ -71,6 +73,7 @@ export async function* readRows(
     const parse = (frame: Frame): RawRow => {
       row += 1;
       const place = { row, line: frame.line, ...(frame.section && { section: frame.section }) };
+      if (only !== undefined && !only(row)) return { value: undefined, ...place };
       try {
         return { value: parseFrame(frame, layout), ...place };
       } catch (error) {

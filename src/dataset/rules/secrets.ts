@@ -1,0 +1,84 @@
+import { rules as presetRules } from "@secretlint/secretlint-rule-preset-recommend";
+
+// The rules are secretlint's; run one by one, without its core, which makes promises, events and
+// profiles for every text and lets a comment inside the text switch rules off.
+
+interface Source {
+  readonly content: string;
+  readonly filePath: string;
+  readonly ext: string;
+  readonly contentType: "text";
+}
+interface Scanner {
+  readonly meta: { readonly id: string; readonly type: string };
+  create(
+    context: unknown,
+    options: Readonly<Record<string, unknown>>,
+  ): { file?(source: Source): void | Promise<void> };
+}
+
+interface Report {
+  readonly message: { readonly messageId: string };
+  readonly range: readonly [number, number];
+}
+
+let reports: Report[] = [];
+const context = {
+  sharedOptions: {},
+  createTranslator: () => (messageId: string) => ({ messageId, message: messageId }),
+  report: (report: Report) => void reports.push(report),
+  ignore() {},
+};
+const scanners = (presetRules as unknown as readonly Scanner[])
+  .filter(({ meta }) => meta.type === "scanner" && !meta.id.includes("filter-comments"))
+  .map((rule) => ({
+    kind: rule.meta.id.replace(/^.*secretlint-rule-/, ""),
+    // Account ids are no secrets; they are dropped below.
+    run: rule.create(context, { enableIDScanRule: rule.meta.id.endsWith("-aws") }),
+  }));
+
+/** Something that every secret of the rules has beside its random part. */
+const trigger =
+  /A3T|A[KGIRNS][IPDOV]A|ASIA|secret|SECRET|Secret|-----BEGIN|oauth|npm_|xox|xapp|hooks\.slack|:\/\/|sk-|gsk_|hf_|lin_api|ntn_|SG\.|shp[pcas]|[sr]k_|gh[pousr]_|github_pat|glpat|glc_|glsa_|eyJ|ops_|hv[sbr]\.|vc[piark]_|dapi|dckr_|figd_|cf[ku]t?|cfat|tskey|authToken/;
+
+/** What stands for a secret in documentation, and is none. */
+const placeholder =
+  /example|EXAMPLE|x{6}|X{6}|\*{4}|\.{3}|0{10}|123456789|abcdef0|<[^>]+>|\$\{|your[-_ ]?|changeme|placeholder|redacted|dummy/i;
+const plainCredentials =
+  /:\/\/[^:/@\s]*:(?:password|pass|passwd|pwd|secret|postgres|root|admin|user|test|mypassword|token|db_?pass(?:word)?)@|@(?:localhost|127\.0\.0\.1|host|hostname|db|example\.\w+)\b/i;
+
+/**
+ * The kinds of secrets in a text ("aws", "github" ...), never their values.
+ *
+ * @param has what is known of the text: a run of at least 20 characters that keys are made of, a slash, a dash
+ */
+export function findSecrets(
+  text: string,
+  has: { readonly longToken: boolean; readonly slash: boolean; readonly dash: boolean },
+): string[] {
+  const possible =
+    has.longToken ||
+    (has.slash && text.includes("://")) ||
+    (has.dash && text.includes("-----BEGIN"));
+  if (!possible) return [];
+  if (!trigger.test(text)) return [];
+  reports = [];
+  const kinds = new Set<string>();
+  const source: Source = { content: text, filePath: "row.txt", ext: ".txt", contentType: "text" };
+  for (const { kind, run } of scanners) {
+    const before = reports.length;
+    void run.file?.(source);
+    for (const { message, range } of reports.slice(before)) {
+      if (message.messageId === "AWSAccountID") continue;
+      if (isPlaceholder(text, range)) continue;
+      kinds.add(kind);
+    }
+  }
+  return [...kinds];
+}
+
+function isPlaceholder(text: string, [start, end]: readonly [number, number]): boolean {
+  const value = text.slice(start, end);
+  if (value.startsWith("-----BEGIN")) return false;
+  return placeholder.test(value) || plainCredentials.test(text.slice(start, end + 40));
+}

@@ -1,0 +1,25 @@
+import { formatCount } from "../base/format.ts";
+import type { Problem, ProblemPlace } from "./check.ts";
+import { rules } from "./rules/catalog.ts";
+
+/** A problem on one line: "3 rows: no answer". Safe to print, as problems are. */
+export function problemText({ code, count, cause, places }: Problem): string {
+  if (rules[code].of === "row")
+    return `${formatCount(count)} ${count === 1 ? "row" : "rows"}: ${cause}`;
+  const [place] = places;
+  const more = count > 1 ? ` (and ${formatCount(count - 1)} more)` : "";
+  if (place === undefined) return cause;
+  return `${place.file} ${cause}${place.detail === undefined ? "" : `: ${place.detail}`}${more}`;
+}
+
+/** A place on one line, as editors link it: "data.jsonl:12:5 (row 12) output: is empty". */
+export function placeText({ file, line, column, row, field, detail }: ProblemPlace): string {
+  const position = [file, line, line === undefined ? undefined : column]
+    .filter((part) => part !== undefined)
+    .join(":");
+  const counted = row === undefined ? "" : ` (row ${row})`;
+  const said = detail ?? "";
+  // Most details name the field themselves.
+  const named = field === undefined || said.includes(field) ? "" : ` ${field}`;
+  return `${position}${counted}${named}${said === "" ? "" : `${named === "" ? "" : ":"} ${said}`}`;
+}
