@@ -3,7 +3,9 @@ import type { CredentialSource } from "./credentials.ts";
 import type { Doing } from "./errors.ts";
 import { translate } from "./errors.ts";
 import type { Outside } from "./outside.ts";
+import type { Logs } from "./logs.ts";
 import type { S3 } from "./s3.ts";
+import type { SageMaker } from "./sagemaker.ts";
 import { readSettings } from "./settings.ts";
 import type { AwsSettings, SettingsOptions } from "./settings.ts";
 
@@ -12,6 +14,8 @@ export interface Aws {
   readonly settings: AwsSettings;
   readonly credentials: CredentialSource;
   s3(): Promise<S3>;
+  sagemaker(): Promise<SageMaker>;
+  logs(): Promise<Logs>;
   /** Closes every connection that is kept. */
   close(): void;
 }
@@ -57,6 +61,8 @@ export async function openAws(outside: Outside, options: SettingsOptions = {}): 
     settings,
     credentials,
     s3: once(async () => (await import("./s3.ts")).openS3(parts)),
+    sagemaker: once(async () => (await import("./sagemaker.ts")).openSageMaker(parts)),
+    logs: once(async () => (await import("./logs.ts")).openLogs(parts)),
     close: () => {
       for (const close of closers.splice(0)) close();
     },

@@ -82,7 +82,9 @@ export async function connect(
     read!.onData((buffer as Buffer).subarray(0, size));
     return true;
   };
-  const reading = read === undefined ? {} : { onread: { buffer: read.buffer, callback } };
+  // Node does not read into a buffer of ours where one socket runs over another.
+  const own = read !== undefined && through === undefined;
+  const reading = own ? { onread: { buffer: read.buffer, callback } } : {};
   return new Promise((resolve, reject) => {
     const { host, port } = peer;
     const socket: Socket = peer.secure
@@ -100,7 +102,10 @@ export async function connect(
     const settle = (error?: Error) => {
       clearTimeout(timer);
       socket.off("error", settle);
-      if (error === undefined) return resolve(socket.setNoDelay(true));
+      if (error === undefined) {
+        if (read !== undefined && !own) socket.on("data", read.onData);
+        return resolve(socket.setNoDelay(true));
+      }
       socket.destroy();
       reject(error);
     };
@@ -109,7 +114,6 @@ export async function connect(
     }, timeoutMs);
     socket.once("error", settle);
     if (through !== undefined && !peer.secure) {
-      if (read !== undefined) socket.on("data", read.onData);
       settle();
     } else {
       socket.once(peer.secure ? "secureConnect" : "connect", () => settle());

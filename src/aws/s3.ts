@@ -129,10 +129,13 @@ export async function openS3(parts: ClientParts) {
     list: (bucket: Bucket, prefix: string): Promise<ObjectInfo[]> =>
       parts.attempt(`list ${uri(bucket, prefix)}`, async () => {
         const found: ObjectInfo[] = [];
-        const pages = paginateListObjectsV2({ client }, { ...of(bucket), Prefix: prefix });
-        for await (const { Contents = [] } of pages) {
-          for (const { Key, Size, ETag } of Contents) {
-            found.push({ key: Key!, size: Size ?? 0, etag: ETag ?? "" });
+        // XML has no way to write most control characters; encoded they survive.
+        const input = { ...of(bucket), Prefix: prefix, EncodingType: "url" as const };
+        for await (const page of paginateListObjectsV2({ client }, input)) {
+          const plain = page.EncodingType !== "url";
+          for (const { Key = "", Size, ETag } of page.Contents ?? []) {
+            const key = plain ? Key : decodeURIComponent(Key.replaceAll("+", " "));
+            found.push({ key, size: Size ?? 0, etag: ETag ?? "" });
           }
         }
         return found;

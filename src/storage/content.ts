@@ -36,10 +36,8 @@ export async function uploadContent(
   options: ContentOptions,
 ): Promise<Content> {
   const { bucket, host, prefix, cacheFile } = options;
-  const hashed = await hashFiles(
-    files.map(({ path }) => path),
-    cacheFile,
-  );
+  const paths = files.map(({ path }) => path);
+  const hashed = await hashFiles(paths, cacheFile, options.clock.now());
   const lines = files.map(({ name }, index) => `${hashed[index]!.sha256}  ${name}\n`);
   const sha = sha256(lines.sort().join(""));
   const folder = `${prefix}${sha}/`;

@@ -24,7 +24,11 @@ const atOnce = 4;
  *
  * @throws E_FILE_CHANGED for a file that changes while it is read
  */
-export async function hashFiles(paths: readonly string[], cacheFile: string): Promise<Hashed[]> {
+export async function hashFiles(
+  paths: readonly string[],
+  cacheFile: string,
+  now: Date,
+): Promise<Hashed[]> {
   const cache = await readCache(cacheFile);
   const results: Hashed[] = [];
   let news = false;
@@ -41,7 +45,7 @@ export async function hashFiles(paths: readonly string[], cacheFile: string): Pr
     if (stampOf(await stat(path, { bigint: true })).changed !== stamp.changed) {
       throw changedError(path);
     }
-    if (Date.now() - Number(info.ctimeNs / 1_000_000n) > settledMs) {
+    if (now.getTime() - Number(info.ctimeNs / 1_000_000n) > settledMs) {
       cache[path] = [stamp.changed, stamp.size, sha256];
       news = true;
     }

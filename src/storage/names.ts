@@ -26,7 +26,8 @@ function faultOf(part: string): string | undefined {
   if (part === "." || part === "..") return `has ${part} in its name`;
   // oxlint-disable-next-line no-control-regex
   if (/[\u0000-\u001f\u007f-\u009f]/.test(part)) return "has a control character in its name";
-  if (!part.isWellFormed()) return "has a broken character in its name";
+  // U+FFFD is what a list shows for a character that it cannot write.
+  if (!part.isWellFormed() || part.includes("\ufffd")) return "has a broken character in its name";
   if (part.includes("\\")) return "has a backslash in its name";
   if (devices.test(part)) return "has the name of a device";
   if (Buffer.byteLength(part) > 255) return "has a name of more than 255 bytes";

@@ -1,0 +1,207 @@
+import { readFileSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { connect } from "node:net";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { uploadContent } from "../../src/storage/content.ts";
+import { downloadPrefix } from "../../src/storage/download.ts";
+import { upload } from "../../src/storage/upload.ts";
+import { startFaults } from "./faults.ts";
+import type { FaultProxy } from "./faults.ts";
+import { bucket, kinds, startServer } from "./server.ts";
+import type { S3Server } from "./server.ts";
+import { createDesk, mib } from "./setup.ts";
+import type { Desk } from "./setup.ts";
+
+test("a server is there to test against", () => {
+  expect(kinds).not.toEqual([]);
+});
+
+describe.each(kinds)("%s", (kind) => {
+  let server: S3Server;
+  let proxy: FaultProxy;
+  let desk: Desk;
+
+  beforeAll(async () => {
+    server = await startServer(kind);
+    proxy = await startFaults(server);
+    desk = createDesk(server);
+  });
+  afterAll(() => {
+    proxy?.stop();
+    desk?.close();
+    server?.stop();
+  });
+
+  test.each([0, 2])(
+    "files of all sizes go there and come back, with %s threads",
+    async (threads) => {
+      const sizes = { empty: 0, one: 1, small: 70_000, part: 5 * mib, large: 12 * mib + 17 };
+      const names = Object.keys(sizes).map((name) => `folder é ${name}/a b+c%&=!'()*;:@,$~.bin`);
+      const prefix = `round-${threads}/`;
+      const files = Object.values(sizes).map((size, index) => ({
+        path: desk.file(`${prefix}${names[index]}`, size),
+        key: `${prefix}${names[index]}`,
+      }));
+      const aws = await desk.aws();
+      const options = { ...desk.options, threads };
+      const sent = await upload(aws, files, { ...options, ifAbsent: true });
+      expect(sent).toMatchObject({ files: 5, resumedBytes: 0 });
+      const folder = desk.path(`back-${threads}`);
+      await downloadPrefix(aws, { prefix, folder }, options);
+      for (const [index, name] of names.entries()) {
+        expect(
+          readFileSync(join(folder, name)).equals(readFileSync(files[index]!.path)),
+          name,
+        ).toBe(true);
+      }
+      const left = readdirSync(folder, { recursive: true }).filter((name) =>
+        `${name}`.includes(".moxi"),
+      );
+      expect(left).toEqual([]);
+    },
+  );
+
+  test("the same content is sent once: then one list, and the files are not read", async () => {
+    const files = [
+      { path: desk.file("content/train.jsonl", 3 * mib), name: "train.jsonl" },
+      { path: desk.file("content/eval.jsonl", 100), name: "eval.jsonl" },
+    ];
+    const options = { ...desk.options, prefix: "data/", cacheFile: desk.path("hashes.json") };
+    const first = await uploadContent(await desk.aws(), files, options);
+    expect(first).toMatchObject({ sentFiles: 2, sentBytes: 3 * mib + 100 });
+    const before = proxy.seen.length;
+    const second = await uploadContent(await desk.aws(proxy.url), files, options);
+    expect(second).toEqual({ ...first, sentFiles: 0, sentBytes: 0 });
+    expect(proxy.seen.slice(before).map(({ operation }) => operation)).toEqual(["ListObjects"]);
+
+    writeFileSync(files[1]!.path, "other");
+    const third = await uploadContent(await desk.aws(), files, options);
+    expect(third.prefix).not.toBe(first.prefix);
+  });
+
+  test("an object is not replaced where that is not wanted, unless it is the same", async () => {
+    const path = desk.file("keep", 1000);
+    const big = desk.file("keep-big", 6 * mib);
+    const files = [
+      { path, key: "keep/small" },
+      { path: big, key: "keep/big" },
+    ];
+    const aws = await desk.aws();
+    const options = { ...desk.options, ifAbsent: true };
+    await upload(aws, files, options);
+    await upload(aws, files, options);
+    // Moto keeps no checksums, so that only the size tells.
+    if (kind === "moto") return;
+    desk.file("keep", 1000);
+    await expect(upload(aws, files, options)).rejects.toMatchObject({ code: "E_S3_EXISTS" });
+    desk.file("keep-big", 6 * mib);
+    await expect(upload(aws, files.slice(1), options)).rejects.toMatchObject({
+      code: "E_S3_EXISTS",
+    });
+    // Nothing of it is left behind to pay for.
+    const s3 = await aws.s3();
+    expect(await s3.unfinished(bucket, "keep/big")).toEqual([]);
+  });
+
+  test("a transfer tells bytes, rate and what is left", async () => {
+    const path = desk.file("told", 11 * mib);
+    let time = 0;
+    desk.notices.length = 0;
+    const clock = { now: () => new Date((time += 250)) };
+    await upload(await desk.aws(), [{ path, key: "told" }], {
+      ...desk.options,
+      clock,
+      ifAbsent: false,
+    });
+    const tasks = desk.notices.filter(({ type }) => type === "task");
+    expect(tasks[0]).toMatchObject({ id: "upload", state: "started", text: "1 file, 11.5 MB" });
+    expect(tasks.at(-1)).toMatchObject({ state: "done", text: "11.5 MB sent to s3://moxi-test" });
+    expect(tasks.find(({ type, ...task }) => type === "task" && "fraction" in task)).toMatchObject({
+      transfer: { totalBytes: 11 * mib, bytesPerSecond: expect.any(Number) },
+    });
+  });
+
+  test("a proxy is gone through, except for hosts that NO_PROXY names", async () => {
+    const asked: string[] = [];
+    const open = new Set<Socket>();
+    const gateway = createServer().on("connect", (request, socket: Socket) => {
+      asked.push(`${request.url} ${request.headers["proxy-authorization"] ?? ""}`);
+      const [host, port] = request.url!.split(":");
+      const onward = connect(Number(port), host, () => {
+        socket.write("HTTP/1.1 200 OK\r\n\r\n");
+        socket.pipe(onward).pipe(socket);
+      });
+      open.add(socket).add(onward);
+      for (const one of [socket, onward]) one.on("error", () => {});
+    });
+    await new Promise<void>((resolve) => gateway.listen(0, "127.0.0.1", resolve));
+    const { port } = gateway.address() as AddressInfo;
+    const address = `http://user:p%40ss@127.0.0.1:${port}`;
+    const variable = server.tls === undefined ? "HTTP_PROXY" : "HTTPS_PROXY";
+    const path = desk.file("by-proxy", 6 * mib);
+    const options = { ...desk.options, ifAbsent: false };
+    const files = [{ path, key: "by-proxy" }];
+    await upload(await desk.aws(undefined, { [variable]: address }), files, options);
+    await downloadPrefix(
+      await desk.aws(undefined, { [variable]: address }),
+      { prefix: "by-proxy", folder: desk.path("by-proxy-back") },
+      desk.options,
+    ).catch(() => {});
+    expect(asked.length).toBeGreaterThan(1);
+    const login = Buffer.from("user:p@ss").toString("base64");
+    expect(new Set(asked)).toEqual(new Set([`127.0.0.1:${server.port} Basic ${login}`]));
+
+    const before = asked.length;
+    const none = { [variable]: address, NO_PROXY: "example.com, 127.0.0.1" };
+    await upload(await desk.aws(undefined, none), files, options);
+    expect(asked.length).toBe(before);
+    for (const socket of open) socket.destroy();
+    gateway.close();
+  });
+
+  test("a file that changes while it is sent is refused, and nothing of it is left", async () => {
+    const path = desk.file("moving", 12 * mib);
+    proxy.fault = ({ operation, nth }) =>
+      operation === "UploadPart" && nth % 3 === 1
+        ? { call: () => utimesSync(path, new Date(), new Date(0)) }
+        : undefined;
+    const aws = await desk.aws(proxy.url);
+    const sending = upload(aws, [{ path, key: "moving" }], { ...desk.options, ifAbsent: false });
+    await expect(sending).rejects.toMatchObject({ code: "E_FILE_CHANGED", place: { file: path } });
+    proxy.fault = () => undefined;
+    const s3 = await aws.s3();
+    expect(await s3.head(bucket, "moving")).toBeUndefined();
+    expect(await s3.unfinished(bucket, "moving")).toEqual([]);
+  });
+
+  test("hostile names are refused before anything is written", async () => {
+    const path = desk.file("hostile", 10);
+    const aws = await desk.aws();
+    for (const [index, name] of ["ok/new\nline", "ok/\u001b[31m", "ok\\..\\up"].entries()) {
+      const prefix = `hostile-${index}/`;
+      const keys = [`${prefix}first`, `${prefix}${name}`];
+      // What a server itself refuses cannot come from it.
+      const put = upload(
+        aws,
+        keys.map((key) => ({ path, key })),
+        { ...desk.options, ifAbsent: false },
+      );
+      if (
+        (await put.then(
+          () => true,
+          () => false,
+        )) === false
+      )
+        continue;
+      const folder = desk.path(`hostile-back-${index}`);
+      await expect(downloadPrefix(aws, { prefix, folder }, desk.options)).rejects.toMatchObject({
+        code: "E_FILE_NAME",
+        exitCode: 2,
+      });
+      expect(() => readdirSync(folder)).toThrow(/ENOENT/);
+    }
+  });
+});
