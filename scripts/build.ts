@@ -26,6 +26,7 @@ export async function bundle(folder: string): Promise<OutputChunk[]> {
       main: "src/cli/main.ts",
       index: "src/index.ts",
       "transfer-worker": "src/storage/worker.ts",
+      "dataset-worker": "src/dataset/rules/worker.ts",
     },
     platform: "node",
     plugins: [cheapBuiltins],

@@ -20,6 +20,7 @@ import {
 import type { Submission, Target } from "../targets/target.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
+import { checkSettings } from "./data-check.ts";
 import { openRunFolder, refsOf, viewOf } from "./open.ts";
 import { awaitMachine, preflight, preparePython } from "./ready.ts";
 import type { WhenBusy } from "./ready.ts";
@@ -105,6 +106,7 @@ async function makeReady(context: Context, loaded: LoadedConfig): Promise<Ready>
     path: config.dataset,
     cwd: context.cwd,
     split: config.split,
+    ...checkSettings(config),
     outFolder: join(folder, ".moxi", "data"),
     host,
   });

@@ -59,6 +59,26 @@ const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
   "lora.rank": number("the adapter's rank"),
   "lora.alpha": number("the adapter's scale"),
   "lora.dropout": number("the adapter's dropout, 0 to 1"),
+  "columns.prompt": text("FIELD", "the field that holds the prompt"),
+  "columns.completion": text("FIELD", "the field that holds the answer"),
+  "columns.context": text("FIELD", "a field that follows the prompt"),
+  "columns.system": text("FIELD", "the field that holds the system prompt"),
+  "columns.messages": text("FIELD", "the field that holds a conversation"),
+  "columns.text": text("FIELD", "the field that holds text without sides"),
+  rules: {
+    ...text("CODE=LEVEL", "level of a dataset rule; repeatable"),
+    variadic: true,
+  },
+  strict: {
+    ...text("BOOL", "warnings of the dataset check are errors"),
+    parse: (input) => input || "true",
+    inferEmpty: true,
+  },
+  skipBadRows: {
+    ...text("BOOL", "go on without the rows that have errors"),
+    parse: (input) => input || "true",
+    inferEmpty: true,
+  },
   "split.evalFraction": number("share of the rows that is held out (0.05)"),
   "split.maxEvalRows": number("at most this many held-out rows (500)"),
   "split.groupBy": text("FIELD", "rows with the same value stay on one side"),
@@ -75,7 +95,9 @@ type ParameterName<K extends string> = K extends `${infer Group}.${infer Name}`
 
 /** What stricli hands to a command: the text of each setting that was given. */
 export type ConfigFlags = {
-  readonly [K in ConfigKey as ParameterName<K>]?: K extends "prompts" ? readonly string[] : string;
+  readonly [K in ConfigKey as ParameterName<K>]?: K extends "prompts" | "rules"
+    ? readonly string[]
+    : string;
 };
 
 /** "lora.rank" as the name of a parameter: "loraRank", typed --lora-rank or --loraRank. */

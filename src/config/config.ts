@@ -48,6 +48,27 @@ export interface UserConfig {
     /** Share of the adapter's inputs that is dropped in training, 0 to 1. Default: 0 */
     dropout?: number;
   };
+  /** Which field of the rows is what, where Moxi does not know the names. */
+  columns?: {
+    /** What the user says. */
+    prompt?: string;
+    /** What the model should answer. */
+    completion?: string;
+    /** Follows the prompt after an empty line. */
+    context?: string;
+    /** What stands before the conversation. */
+    system?: string;
+    /** A conversation: a list of {role, content}. */
+    messages?: string;
+    /** Text without sides, learned as it is. */
+    text?: string;
+  };
+  /** Levels of dataset rules, such as ["duplicate=error", "personal-data=off"]: error, warning, info or off. */
+  rules?: string[];
+  /** Warnings of the dataset check are errors. */
+  strict?: boolean;
+  /** Train without the rows that have errors, instead of refusing. */
+  skipBadRows?: boolean;
   /** How held-out rows are chosen. */
   split?: {
     /** Share of the rows that is held out, 0 to 0.5. Default: 0.05 */

@@ -73,6 +73,15 @@ describe("precedence", () => {
       "lora.rank": 4,
       "lora.alpha": 4,
       "lora.dropout": 0.1,
+      "columns.prompt": "question",
+      "columns.completion": "answer",
+      "columns.context": "passage",
+      "columns.system": "rules",
+      "columns.messages": "chat",
+      "columns.text": "body",
+      rules: ["duplicate=off"],
+      strict: true,
+      skipBadRows: true,
       "split.evalFraction": 0.5,
       "split.maxEvalRows": 9,
       "split.groupBy": "package",
@@ -90,6 +99,14 @@ describe("precedence", () => {
     await write("moxi.config.json", {
       ...nested,
       lora: { rank: 4, alpha: 4, dropout: 0.1 },
+      columns: {
+        prompt: "question",
+        completion: "answer",
+        context: "passage",
+        system: "rules",
+        messages: "chat",
+        text: "body",
+      },
       split: { evalFraction: 0.5, maxEvalRows: 9, groupBy: "package" },
     });
     const fromFile = await load();

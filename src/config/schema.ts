@@ -22,6 +22,17 @@ const split = z.strictObject({
   groupBy: z.string().min(1),
 } satisfies Shape<NonNullable<UserConfig["split"]>>);
 
+const name = z.string().min(1);
+
+const columns = z.strictObject({
+  prompt: name,
+  completion: name,
+  context: name,
+  system: name,
+  messages: name,
+  text: name,
+} satisfies Shape<NonNullable<UserConfig["columns"]>>);
+
 const settings = {
   dataset: z.string().min(1),
   model: z.string().min(1),
@@ -42,6 +53,10 @@ const settings = {
   gradientCheckpointing: z.boolean(),
   seed: z.int().nonnegative(),
   lora,
+  columns,
+  rules: z.array(z.string().regex(/^[a-z-]+=(?:error|warning|info|off)$/)),
+  strict: z.boolean(),
+  skipBadRows: z.boolean(),
   split,
   evalEverySteps: positive,
   saveEverySteps: positive,
@@ -56,6 +71,7 @@ export const configSchema = z
     $schema: z.string(),
     ...settings,
     lora: lora.partial(),
+    columns: columns.partial(),
     split: split.partial(),
   })
   .partial();

@@ -249,7 +249,7 @@ class Check {
         file: this.#files.length - 1,
         ...(line === undefined ? {} : { line }),
         ...(column === undefined ? {} : { column }),
-        detail: [told.message, told.hint].filter(Boolean).join("; "),
+        detail: told.message.replace(`${source.name}: `, "").replace(`${source.name} `, ""),
       });
     }
     tell.done(open.rows);
@@ -384,7 +384,7 @@ class Check {
     if (this.#ungrouped === rows) throw unknownGroup(this.#files[0]!.source, groupBy, this.#names);
     this.#add("ungrouped", {
       file: 0,
-      detail: `${this.#ungrouped} of ${rows} rows have no ${groupBy}`,
+      detail: `${this.#ungrouped} of ${rows}`,
     });
   }
 

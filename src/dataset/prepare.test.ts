@@ -48,7 +48,7 @@ function readRows(path: string | null): CanonicalRow[] {
 }
 
 const fewRows = (count: number) =>
-  `rows.json a model learns little from so few rows: ${count} rows`;
+  `rows.json: a model learns little from so few rows (${count} rows)`;
 
 const alpaca = (count: number) =>
   Array.from({ length: count }, (_, i) => ({
@@ -89,7 +89,10 @@ test("the same rows in another file form are the same dataset; one changed lette
   const again = await prepare(lines);
   expect(again.fingerprint).toBe(first.fingerprint);
   expect(again.format).toBe("Alpaca rows in JSON Lines");
-  expect(again.warnings).toEqual(["rows.json begins with a byte order mark: skipped", fewRows(40)]);
+  expect(again.warnings).toEqual([
+    "rows.json: begins with a byte order mark: skipped",
+    fewRows(40),
+  ]);
   expect((await prepare(lines.replace("Count", "count"))).fingerprint).not.toBe(first.fingerprint);
   expect(readdirSync(outFolder)).toHaveLength(2);
 });
@@ -120,7 +123,7 @@ test("keeps a group on one side and says which rows have none", async () => {
 
   const { k: _, ...without } = rows[0]!;
   expect((await prepare([without, ...rows.slice(1)], { groupBy: "k" })).warnings).toEqual([
-    "rows.json have no value to group them by: they are split by content: 1 of 70 rows have no k",
+    "rows.json: some rows have no value to group them by and are split by content (1 of 70)",
   ]);
 });
 

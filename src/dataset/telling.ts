@@ -9,7 +9,8 @@ export function problemText({ code, count, cause, places }: Problem): string {
   const [place] = places;
   const more = count > 1 ? ` (and ${formatCount(count - 1)} more)` : "";
   if (place === undefined) return cause;
-  return `${place.file} ${cause}${place.detail === undefined ? "" : `: ${place.detail}`}${more}`;
+  const at = place.line === undefined ? "" : `:${place.line}`;
+  return `${place.file}${at}: ${cause}${place.detail === undefined ? "" : ` (${place.detail})`}${more}`;
 }
 
 /** A place on one line, as editors link it: "data.jsonl:12:5 (row 12) output: is empty". */

@@ -75,7 +75,7 @@ export async function* readCsv(
   start: number,
   delimiter: string,
 ): AsyncGenerator<RawRow[]> {
-  let faults: RawRow[] = [];
+  const faults: RawRow[] = [];
   const parser = parse({
     ...shared,
     delimiter,
@@ -110,8 +110,10 @@ export async function* readCsv(
         names = namesOf(record, start);
         continue;
       }
-      for (const fault of faults) batch.push({ ...fault, row: (row += 1) });
-      faults = [];
+      // The parser is ahead of this loop: a fault goes before the first record that stands behind it.
+      while (faults.length > 0 && faults[0]!.line < line) {
+        batch.push({ ...faults.shift()!, row: (row += 1) });
+      }
       row += 1;
       batch.push(rowOf(names, record, row, line));
       if (batch.length >= 500) {
@@ -121,6 +123,7 @@ export async function* readCsv(
     }
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
+    for (const fault of faults) batch.push({ ...fault, row: (row += 1) });
     yield batch;
     throw new Unreadable(-1, explained(error), undefined, (error as { lines?: number }).lines);
   } finally {

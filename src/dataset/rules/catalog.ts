@@ -73,7 +73,7 @@ export const rules = {
   ),
   ungrouped: file(
     "warning",
-    "have no value to group them by: they are split by content",
+    "some rows have no value to group them by and are split by content",
     "give each row its group",
   ),
   "limited-search": file(

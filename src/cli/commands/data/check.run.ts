@@ -1,0 +1,54 @@
+import { dataCheck } from "../../../api/data-check.ts";
+import { MoxiError } from "../../../base/errors.ts";
+import type { DatasetCheck } from "../../../dataset/check.ts";
+import type { Cli } from "../../cli.ts";
+import { givenSettings } from "../../flags.ts";
+import type { ConfigFlags } from "../../flags.ts";
+import { writeJson } from "../../host/json.ts";
+import { prepare, presenterFor } from "../../host/prepare.ts";
+import { checkLines } from "../../render/check.ts";
+import type { DataCheckFlags } from "./check.ts";
+
+/** The exit code of a dataset with errors. */
+const badDataset = 3;
+
+export default async function (
+  this: Cli,
+  flags: DataCheckFlags & ConfigFlags,
+  path?: string,
+): Promise<void> {
+  const { out } = this.terminal;
+  // Progress is for people; programs get one object.
+  const presenter = presenterFor(this, { json: false });
+  const quiet = flags.json || flags.sarif;
+  const context = this.context(quiet ? undefined : presenter);
+  const options = {
+    path,
+    evalPath: flags.eval,
+    flags: givenSettings(flags),
+    maxPlaces: placesOf(flags.maxPlaces),
+  };
+  const check: DatasetCheck = await prepare(this, presenter, () => dataCheck(context, options));
+  presenter.close();
+  if (check.problems.some(({ severity }) => severity === "error")) this.exitWith(badDataset);
+  if (flags.sarif) {
+    const { sarifOf } = await import("../../render/sarif.ts");
+    return writeJson(out, sarifOf(check));
+  }
+  if (flags.json) {
+    const { reportOf } = await import("../../../dataset/prepare.ts");
+    return writeJson(out, reportOf(check));
+  }
+  const lines = checkLines(check, { columns: out.columns(), style: out.style });
+  out.write(lines.map((line) => `${line}\n`).join(""));
+}
+
+function placesOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (text === "all") return Infinity;
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new MoxiError("E_USAGE", "--max-places takes a whole number or all", {
+    hint: "e.g. --max-places 20",
+    place: { field: "max-places" },
+  });
+}

@@ -1,0 +1,15 @@
+// What the commands about datasets share.
+
+export type DatasetArgs = [path?: string];
+
+export const datasetArgument = {
+  kind: "tuple",
+  parameters: [
+    {
+      brief: "a file or a folder (the config's dataset)",
+      placeholder: "path",
+      parse: (input: string) => input,
+      optional: true,
+    },
+  ],
+} as const;

@@ -1,0 +1,84 @@
+import { formatBytes, formatCount } from "../../base/format.ts";
+import type { DatasetCheck, Problem } from "../../dataset/check.ts";
+import { rules } from "../../dataset/rules/catalog.ts";
+import type { Severity } from "../../dataset/rules/catalog.ts";
+import { placeText, problemText } from "../../dataset/telling.ts";
+import type { Style } from "../terminal.ts";
+import { labelled } from "./text.ts";
+
+const marks: Readonly<Record<Severity, string>> = { error: "✗ ", warning: "▲ ", info: "● " };
+
+/** What `moxi data check` tells: the dataset, every problem with its places, the sum. */
+export function checkLines(
+  check: DatasetCheck,
+  { columns, style }: { readonly columns: number; readonly style: Style },
+): string[] {
+  const { rows, files, stats, problems, mapping } = check;
+  const name =
+    files.length === 1 ? files[0]!.name : `${files[0]!.name} and ${files.length - 1} more files`;
+  const mapped = Object.entries(mapping).map(([from, to]) =>
+    from === to ? from : `${from} → ${to}`,
+  );
+  const { promptCharacters: prompt, answerCharacters: answer } = stats;
+  const head = `${name}: ${check.format}, ${formatCount(rows.total)} rows, ${formatBytes(stats.bytes)}`;
+  return [
+    ...labelled("", head, columns, style.bold),
+    ...labelled("fields      ", mapped.join(", "), columns, style.dim),
+    ...labelled(
+      "characters  ",
+      `prompts ${lengths(prompt)}; answers ${lengths(answer)}`,
+      columns,
+      style.dim,
+    ),
+    "",
+    ...problems.flatMap((problem) => problemLines(problem, columns, style)),
+    ...(problems.length === 0 ? [] : [""]),
+    sumLine(check, style),
+  ];
+}
+
+function lengths({
+  p50,
+  p95,
+  max,
+}: {
+  readonly p50: number;
+  readonly p95: number;
+  readonly max: number;
+}) {
+  return `half up to ${formatCount(p50)}, 95 % up to ${formatCount(p95)}, longest ${formatCount(max)}`;
+}
+
+function problemLines(problem: Problem, columns: number, style: Style): string[] {
+  const { severity, code, remedy, places, count } = problem;
+  const paint = { error: style.red, warning: style.yellow, info: style.cyan }[severity];
+  const more = count - places.length;
+  // The first line names the file, and what it is there.
+  const ofFile = rules[problem.code].of === "file";
+  return [
+    ...labelled(marks[severity], `${problemText(problem)}  [${code}]`, columns).map(paint),
+    ...(ofFile ? places.slice(1) : places).flatMap((place) =>
+      labelled("    ", placeText(place), columns),
+    ),
+    ...(more > 0 && places.length > 0
+      ? labelled("    ", `and ${formatCount(more)} more: --max-places all`, columns, style.dim)
+      : []),
+    ...labelled("    fix  ", remedy, columns, style.dim),
+  ];
+}
+
+function sumLine({ problems, rows }: DatasetCheck, style: Style): string {
+  const count = (severity: Severity) =>
+    problems
+      .filter((problem) => problem.severity === severity)
+      .reduce((sum, one) => sum + one.count, 0);
+  const [errors, warnings] = [count("error"), count("warning")];
+  const usable = `${formatCount(rows.usable)} of ${formatCount(rows.total)} rows can be trained on`;
+  const found = `${plural(errors, "error")}, ${plural(warnings, "warning")}`;
+  if (errors > 0) return style.red(`✗ ${found}; ${usable}`);
+  return (warnings > 0 ? style.yellow : style.green)(`✓ ${found}; ${usable}`);
+}
+
+function plural(count: number, word: string): string {
+  return `${formatCount(count)} ${word}${count === 1 ? "" : "s"}`;
+}
