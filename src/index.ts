@@ -4,6 +4,8 @@ export type { ConfigReport } from "./api/config.ts";
 export { createContext } from "./api/context.ts";
 export type { Context } from "./api/context.ts";
 export { logs } from "./api/logs.ts";
+export { merge } from "./api/merge.ts";
+export type { MergeOptions, MergeResult } from "./api/merge.ts";
 export { resume } from "./api/resume.ts";
 export { runs } from "./api/runs.ts";
 export type { RunSummary } from "./api/runs.ts";

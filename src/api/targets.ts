@@ -26,7 +26,7 @@ export async function openTarget(
         python: parts?.python ?? "python3",
         trainerFolder: findTrainer().folder,
         project: findProject(cwd).folder,
-        env: parts === undefined ? env : trainerEnvironment(parts.loaded),
+        env: parts === undefined ? env : hubEnvironment(parts.loaded),
         home,
         clock,
       });
@@ -54,7 +54,7 @@ function missingSettings({ aws, env }: LoadedConfig): string[] {
 }
 
 /** The trainer asks the same hub, with the same token, whatever name either was given by. */
-function trainerEnvironment({ env, secrets, hubUrl }: LoadedConfig): Context["env"] {
+export function hubEnvironment({ env, secrets, hubUrl }: LoadedConfig): Context["env"] {
   const { huggingFaceToken: token } = secrets;
   return { ...env, HF_ENDPOINT: hubUrl, ...(token === undefined ? {} : { HF_TOKEN: token }) };
 }

@@ -71,6 +71,7 @@ export const errorKinds = {
   E_PYTHON_INSTALL: user(1),
   E_DISK_FULL: user(1),
   E_RUN_FAILED: user(1),
+  E_MERGE: user(1),
   E_INTERRUPTED: user(130),
   E_INTERNAL: { exitCode: 1, source: "moxi" },
 } as const satisfies Record<string, ErrorKind>;

@@ -13,6 +13,7 @@ import type { Host } from "../base/host.ts";
 import type { Cli } from "./cli.ts";
 import { config } from "./commands/config.ts";
 import { logs } from "./commands/logs.ts";
+import { merge } from "./commands/merge.ts";
 import { resume } from "./commands/resume.ts";
 import { runs } from "./commands/runs.ts";
 import { show } from "./commands/show.ts";
@@ -25,7 +26,7 @@ import type { Terminal } from "./terminal.ts";
 import { argumentError, usageError } from "./usage.ts";
 
 const routes = buildRouteMap<string, Cli>({
-  routes: bare({ train, watch, logs, stop, resume, runs, show, config }),
+  routes: bare({ train, watch, logs, stop, resume, runs, show, merge, config }),
   docs: { brief: "Fine-tune a language model on your own data." },
 });
 

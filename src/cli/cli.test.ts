@@ -254,7 +254,7 @@ test("without a command the help is printed, and each command has its own", asyn
   expect(await moxi()).toBe(0);
   const all = terminal.written.out;
   const commands = [...all.matchAll(/^ {2}(\w+) {2,}\S/gm)].map(([, name]) => name!);
-  expect(commands).toEqual(["train", "watch", "logs", "stop", "resume", "runs", "show", "config"]);
+  expect(commands).toEqual(["train", "watch", "logs", "stop", "resume", "runs", "show", "merge", "config"]);
   for (const command of commands) {
     terminal = fakeTerminal();
     expect(await moxi(command, "--help")).toBe(0);

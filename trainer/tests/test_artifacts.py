@@ -103,7 +103,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends(adapter):
     task, _ = adapter
     record = json.loads((task.artifact / "moxi.run.json").read_text())
     history = [{"step": step, "epoch": step / 100, "eval_loss": 5.0} for step in range(0, 1001, 5)]
-    text = card.write_card(task, record, history)
+    text = card.write_card(record, history)
     steps = [
         int(line.split(" | ")[0][2:])
         for line in text.splitlines()

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import checkpoint
 from .card import CARD, Licence, camel, write_card
-from .config import Task
+from .config import TOY_MODEL, Settings, Task
 from .events import Story
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -58,7 +58,7 @@ def save(model: Any, tokenizer: Any, task: Task, outcome: Outcome, story: Story)
         tokenizer.save_pretrained(folder)
         _write_metrics(folder / METRICS, outcome.history)
         write_record(folder, record)
-        (folder / CARD).write_text(write_card(task, record, outcome.history), "utf-8")
+        (folder / CARD).write_text(write_card(record, outcome.history), "utf-8")
         open_to_readers(folder)
     files = sum(path.is_file() for path in task.artifact.rglob("*"))
     story.emit("artifact", kind=kind, files=files, bytes=checkpoint.folder_bytes(task.artifact))
@@ -91,6 +91,27 @@ def _write_metrics(path: Path, history: Sequence[dict[str, Any]]) -> None:
             writer.writerow(by_step[step].get(name, "") for name in COLUMNS)
 
 
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The trainer's log as it was written: an entry a step, without what is not known."""
+    names = {column: name for name, column in COLUMNS.items()}
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {
+                names[column]: int(text) if column == "step" else float(text)
+                for column, text in row.items()
+                if text
+            }
+            for row in csv.DictReader(file)
+        ]
+
+
+def _base_kind(settings: Settings) -> str:
+    """ "toy", "hub" (wherever this machine has read it from) or "folder", one of the user's."""
+    if settings.model == TOY_MODEL:
+        return "toy"
+    return "hub" if settings.model_path is None or settings.revision is not None else "folder"
+
+
 def _record(task: Task, outcome: Outcome, kind: str, decisions: dict[str, Any]) -> dict[str, Any]:
     settings = asdict(task.settings)
     for place in ("model_path", "adapter_path"):  # on the machine that trained
@@ -103,6 +124,7 @@ def _record(task: Task, outcome: Outcome, kind: str, decisions: dict[str, Any]) 
         "kind": kind,
         "base": {
             "id": settings["model"],
+            "kind": _base_kind(task.settings),
             "revision": settings["revision"],
             "commit": outcome.commit,
             "licence": licence,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import TOY_MODEL, Settings, Task
+from .config import TOY_MODEL, Settings
 
 CURVE_ROWS = 12  # of the learning curve, at most
 CARD = "README.md"
@@ -43,30 +43,22 @@ def find_licence(settings: Settings, source: str) -> Licence | None:
     return Licence(data.license, *(text if isinstance(text, str) else None for text in more))
 
 
-def on_hub(settings: Settings) -> bool:
-    """Whether the base is one of the hub, wherever this machine has read it from."""
-    return settings.model != TOY_MODEL and (
-        settings.model_path is None or settings.revision is not None
-    )
-
-
-def base_name(settings: Settings) -> str:
-    """What people call the base; of a user's folder the name alone, not where it was."""
-    hub = on_hub(settings) or settings.model == TOY_MODEL
-    return settings.model if hub else Path(settings.model).name
-
-
-def write_card(task: Task, record: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
+def write_card(record: dict[str, Any], history: Sequence[dict[str, Any]]) -> str:
     """The card's text. `record` is that of moxi.run.json, `history` the trainer's log."""
-    settings, adapter = task.settings, record["kind"] == "adapter"
-    base, commit = base_name(settings), record["base"]["commit"] or settings.revision
+    adapter, kind = record["kind"] == "adapter", record["base"]["kind"]
+    commit = record["base"]["commit"] or record["base"]["revision"]
     licence = record["base"]["licence"]
+    base = record["base"]["id"]
+    if kind == "folder":
+        base = Path(base).name  # where it was is nobody's business
     what = "A LoRA adapter for" if adapter else "A full fine-tune of"
+    if record.get("merged"):
+        what = "A LoRA adapter, merged into"
     about = f"{what} `{base}`{f' at `{commit}`' if commit else ''}"
     about += f", trained with Moxi on {record['rows']['train']:,} sequences."
-    if settings.model == TOY_MODEL:
+    if kind == "toy":
         about += " A toy, made from scratch to show that training works: no model to use."
-    parts = [_header(task, adapter, licence), f"# {base}, fine-tuned", about]
+    parts = [_header(record), f"# {base}, fine-tuned", about]
     loss = record["heldOutLoss"]
     if loss is not None:
         held_out = record["rows"]["heldOut"]
@@ -86,19 +78,20 @@ def write_card(task: Task, record: dict[str, Any], history: Sequence[dict[str, A
         f"SHA-256 of the rows: `{record['datasetFingerprint']}`"
         f" ({record['rows']['train']} sequences trained, {record['rows']['heldOut']} held out).",
         "## Settings",
-        _table(("setting", "value"), _settings(settings, adapter)),
+        _table(("setting", "value"), _settings(record["settings"])),
         "Every setting, those that were derived too, is in `moxi.run.json`.",
         "## Licence",
-        _licence_text(licence, settings),
+        _licence_text(licence, kind),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _header(task: Task, adapter: bool, licence: dict[str, str | None] | None) -> str:
+def _header(record: dict[str, Any]) -> str:
     """The front matter. JSON text is YAML text, so no name can break out of its line."""
+    adapter, base, licence = record["kind"] == "adapter", record["base"], record["base"]["licence"]
     fields: dict[str, Any] = {"library_name": "peft" if adapter else "transformers"}
-    if on_hub(task.settings):
-        fields["base_model"] = task.settings.model
+    if base["kind"] == "hub":
+        fields["base_model"] = base["id"]
         fields["base_model_relation"] = "adapter" if adapter else "finetune"
     if licence is not None:
         names = {"id": "license", "name": "license_name", "link": "license_link"}
@@ -132,20 +125,18 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _settings(settings: Settings, adapter: bool) -> list[list[str]]:
-    names = ["method", "epochs", "effective_batch", "learning_rate", "schedule", "warmup"]
-    names += ["weight_decay", "max_grad_norm", "max_seq_length", "seed"]
-    if adapter:
-        names += ["lora_rank", "lora_alpha", "lora_dropout"]
-    given = [(name, getattr(settings, name)) for name in names]
-    return [[camel(name), str(value)] for name, value in given if value is not None]
+def _settings(settings: dict[str, Any]) -> list[list[str]]:
+    names = ["method", "epochs", "effectiveBatch", "learningRate", "schedule", "warmup"]
+    names += ["weightDecay", "maxGradNorm", "maxSeqLength", "seed"]
+    names += ["loraRank", "loraAlpha", "loraDropout"]
+    return [[name, str(settings[name])] for name in names if settings.get(name) is not None]
 
 
-def _licence_text(licence: dict[str, str | None] | None, settings: Settings) -> str:
+def _licence_text(licence: dict[str, str | None] | None, kind: str) -> str:
     if licence is None:
         toy = "The base was made on the spot; there is nothing of anybody's in it but the rows."
         unknown = "The base model's card tells none: see where you got it."
-        return toy if settings.model == TOY_MODEL else unknown
+        return toy if kind == "toy" else unknown
     told = f"`{licence['name'] or licence['id']}`"
     link = f", {licence['link']}" if licence["link"] else ""
     return f"The base model's licence is {told}{link}. What is derived from it is under its terms."

@@ -12,18 +12,6 @@ import sys
 import traceback
 from pathlib import Path
 
-# Before any library is imported: none of them phones home, draws bars into a log, or warns of
-# forked tokenizers.
-os.environ.update(
-    HF_HUB_DISABLE_TELEMETRY="1",
-    DO_NOT_TRACK="1",
-    HF_HUB_DISABLE_PROGRESS_BARS="1",
-    HF_DATASETS_DISABLE_PROGRESS_BARS="1",
-    TRANSFORMERS_VERBOSITY="error",
-    TOKENIZERS_PARALLELISM="false",
-)
-os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
-
 from . import checkpoint, tiny
 from . import rows as dataset
 from .canonical import Row
@@ -33,6 +21,9 @@ from .console import Console
 from .errors import TrainingError
 from .events import Pipe, Reporter, Silent, Story
 from .model import Machine
+from .quiet import silence_libraries
+
+silence_libraries()
 
 
 def main(arguments: list[str]) -> int:
