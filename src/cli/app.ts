@@ -12,6 +12,7 @@ import { nearestName } from "../base/format.ts";
 import type { Host } from "../base/host.ts";
 import type { Cli } from "./cli.ts";
 import { config } from "./commands/config.ts";
+import { data } from "./commands/data/index.ts";
 import { logs } from "./commands/logs.ts";
 import { merge } from "./commands/merge.ts";
 import { resume } from "./commands/resume.ts";
@@ -26,7 +27,7 @@ import type { Terminal } from "./terminal.ts";
 import { argumentError, usageError } from "./usage.ts";
 
 const routes = buildRouteMap<string, Cli>({
-  routes: bare({ train, watch, logs, stop, resume, runs, show, merge, config }),
+  routes: bare({ train, watch, logs, stop, resume, runs, show, merge, data, config }),
   docs: { brief: "Fine-tune a language model on your own data." },
 });
 

@@ -254,10 +254,22 @@ test("without a command the help is printed, and each command has its own", asyn
   expect(await moxi()).toBe(0);
   const all = terminal.written.out;
   const commands = [...all.matchAll(/^ {2}(\w+) {2,}\S/gm)].map(([, name]) => name!);
-  expect(commands).toEqual(["train", "watch", "logs", "stop", "resume", "runs", "show", "merge", "config"]);
-  for (const command of commands) {
+  expect(commands).toEqual([
+    "train",
+    "watch",
+    "logs",
+    "stop",
+    "resume",
+    "runs",
+    "show",
+    "merge",
+    "data",
+    "config",
+  ]);
+  const each = commands.flatMap((name) => (name === "data" ? ["data check", "data fix"] : name));
+  for (const command of each) {
     terminal = fakeTerminal();
-    expect(await moxi(command, "--help")).toBe(0);
+    expect(await moxi(...command.split(" "), "--help")).toBe(0);
     expect(terminal.written.out).toContain(`moxi ${command}`);
     expect(terminal.written.out).toContain("--json");
     for (const line of terminal.written.out.split("\n"))
