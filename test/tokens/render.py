@@ -1,0 +1,184 @@
+"""What the training program trains on, for TypeScript to be held to.
+
+    render.py FOLDER < rows.ndjson > samples.ndjson
+
+Makes a tokenizer of each kind for each family's chat template in FOLDER/<name>, and renders every row with each.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from support import Recorder
+from test_families import CALLS, CHATS, ORIGINALS, OWN, TEXTS
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import PreTrainedTokenizerFast
+
+from moxi_train.finetune.canonical import canonical_row
+from moxi_train.finetune.config import Settings
+from moxi_train.finetune.data import Renderer
+from moxi_train.finetune.errors import TrainingError
+from moxi_train.finetune.events import Story
+from moxi_train.finetune.model import load_tokenizer
+
+LLAMA3_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def split_bytes(pattern):
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+
+
+def gpt2():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return tokenizer, "bytes"
+
+
+def llama3():
+    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
+    tokenizer.pre_tokenizer = split_bytes(LLAMA3_SPLIT)
+    return tokenizer, "bytes"
+
+
+def qwen():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = split_bytes(QWEN_SPLIT)
+    return tokenizer, "bytes"
+
+
+def unigram():
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    return tokenizer, "unigram"
+
+
+def sentencepiece():
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    return tokenizer, "pieces"
+
+
+def wordpiece():
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer, "wordpiece"
+
+
+KINDS = {each.__name__: each for each in (gpt2, llama3, qwen, unigram, sentencepiece, wordpiece)}
+
+
+def trained(kind, control, corpus):
+    """A tokenizer of the kind with about 600 tokens."""
+    tokenizer, how = KINDS[kind]()
+    special = [AddedToken(each, special=True, normalized=False) for each in control]
+    common = {"vocab_size": 600, "show_progress": False}
+    if how == "bytes":
+        tokenizer.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(special_tokens=special, initial_alphabet=alphabet, **common)
+    elif how == "unigram":
+        tokenizer.decoder = decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(
+            special_tokens=["<unk>", *special], unk_token="<unk>", **common
+        )
+    elif how == "pieces":
+        tokenizer.decoder = decoders.Sequence(
+            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+        )
+        octets = [f"<0x{byte:02X}>" for byte in range(256)]
+        trainer = trainers.BpeTrainer(special_tokens=["<unk>", *special, *octets], **common)
+    else:
+        tokenizer.decoder = decoders.WordPiece()
+        trainer = trainers.WordPieceTrainer(special_tokens=["[UNK]", *special], **common)
+    tokenizer.train_from_iterator(corpus, trainer)
+    return tokenizer
+
+
+def save(folder, kind, own, corpus):
+    """The folder of a base model, without its weights."""
+    _, stop, others, _ = OWN[own]
+    control = ["<|pad|>", stop, *others.split()]
+    tokenizer = trained(kind, control, corpus)
+    begin = "<|bos|>" if "<|bos|>" in control else None
+    if begin is not None:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{begin} $A", special_tokens=[(begin, tokenizer.token_to_id(begin))]
+        )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=stop,
+        bos_token=begin,
+        pad_token="<|pad|>",
+        unk_token={"unigram": "<unk>", "sentencepiece": "<unk>", "wordpiece": "[UNK]"}.get(kind),
+        additional_special_tokens=control,
+    )
+    fast.chat_template = TEXTS[own] if own in TEXTS else (ORIGINALS / own).read_text("utf-8")
+    fast.save_pretrained(folder)
+    config = {"architectures": ["LlamaForCausalLM"], "eos_token_id": fast.eos_token_id}
+    (folder / "config.json").write_text(
+        json.dumps(config | {"model_type": "llama", "max_position_embeddings": 512})
+    )
+
+
+def rendered(renderer, row):
+    try:
+        samples = renderer.render(row)
+    except TrainingError as error:
+        return {"error": error.code}
+    except ValueError as error:
+        return {"error": type(error).__name__}
+    return {"samples": [[sample.ids, sample.labels] for sample in samples]}
+
+
+def main():
+    root = Path(sys.argv[1])
+    rows = [canonical_row(json.loads(line)) for line in sys.stdin]
+    rows += [canonical_row(row) for row in {**CHATS, **CALLS}.values()]
+    (root / "rows.json").write_text(json.dumps(rows))
+    texts = [m["content"] for row in rows for m in row.get("messages", [])]
+    corpus = [*texts, "system user assistant model tool developer ipython", *map(json.dumps, rows)]
+    for number, own in enumerate(OWN):
+        # Byte-level tokenizers with every template, the others in turn.
+        kinds = list(KINDS)
+        for kind in [kinds[number % 3], kinds[3 + number % 3]]:
+            folder = root / f"{own.removesuffix('.jinja')}, {kind}"
+            save(folder, kind, own, corpus)
+            settings = Settings(str(folder), "lora", 1, 1, 1e-4, 0, 0, model_path=str(folder))
+            tokenizer = load_tokenizer(settings, str(folder), Story(Recorder()))
+            renderer = Renderer(tokenizer, frozenset([tokenizer.eos_token_id]))
+            family = renderer.chat.family
+            result = {
+                "name": folder.name,
+                "family": family.name if family else None,
+                "rows": [rendered(renderer, row) for row in rows],
+            }
+            print(json.dumps(result), flush=True)
+
+
+main()
