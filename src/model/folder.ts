@@ -30,15 +30,26 @@ async function checkShards(folder: string, id: string, names: ReadonlySet<string
   }
 }
 
-/** SHA-256 over name, size and hash of every file that loading a model can read. */
-export async function fingerprintFolder(folder: string): Promise<string> {
-  const files: [string, number, string][] = [];
+/** Every file that loading a model can read, sorted by name. */
+export async function modelFiles(
+  folder: string,
+): Promise<{ readonly name: string; readonly path: string; readonly size: number }[]> {
+  const files = [];
   for (const name of (await readdir(folder)).sort()) {
     if (!/^[^.].*\.(?:json|safetensors|bin|model|txt|jinja|tiktoken)$/.test(name)) continue;
     const path = join(folder, name);
     // Follows links: the hub's cache consists of them.
     const found = await stat(path);
-    if (found.isFile()) files.push([name, found.size, await hashFile(path)]);
+    if (found.isFile()) files.push({ name, path, size: found.size });
+  }
+  return files;
+}
+
+/** SHA-256 over name, size and hash of every file that loading a model can read. */
+export async function fingerprintFolder(folder: string): Promise<string> {
+  const files: [string, number, string][] = [];
+  for (const { name, path, size } of await modelFiles(folder)) {
+    files.push([name, size, await hashFile(path)]);
   }
   return hashJson(files);
 }

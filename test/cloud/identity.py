@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
@@ -115,6 +116,24 @@ def role(arn: str):
     return next((each for each in _iam().roles.values() if each.arn == arn), None)
 
 
+class _Everything:
+    """botocore leaves some headers out when it signs; here all count that the client signed."""
+
+    def headers_to_sign(self, request) -> HTTPHeaders:
+        found = HTTPHeaders()
+        for name, value in request.headers.items():
+            found[name.lower()] = value
+        return found
+
+
+class Signer(_Everything, SigV4Auth):
+    pass
+
+
+class S3Signer(_Everything, S3SigV4Auth):
+    pass
+
+
 def verify_signature(
     request, service: str, region: str, key: str, secret: str, signed: list[str], given: str
 ) -> None:
@@ -123,8 +142,7 @@ def verify_signature(
     url = f"http://{request.headers['Host']}{request.environ.get('RAW_URI') or request.full_path}"
     again = AWSRequest(request.method, url, data=request.get_data(), headers=headers)
     again.context["timestamp"] = request.headers.get("X-Amz-Date", "")
-    kind = S3SigV4Auth if service == "s3" else SigV4Auth
-    signer = kind(Credentials(key, secret), service, region)
+    signer = (S3Signer if service == "s3" else Signer)(Credentials(key, secret), service, region)
     canonical = signer.canonical_request(again)
     wanted = signer.signature(signer.string_to_sign(again, canonical), again)
     if not hmac.compare_digest(wanted, given):

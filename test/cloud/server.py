@@ -146,6 +146,8 @@ class Cloud:
                 self.training.capacity.missing[given["kind"]] = given["starts"]
             case "lag":
                 self.training.lag = given["reads"]
+            case "kill":
+                self.training.jobs[given["job"]].kill()
             case "interrupt":
                 self.training.jobs[given["job"]].interrupt()
             case "expire":

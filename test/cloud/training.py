@@ -79,6 +79,10 @@ class Job:
             self.status = "Stopping"
             self._stop.set()
 
+    def kill(self) -> None:
+        """Every process in the container ends at once."""
+        self._container.kill()
+
     def interrupt(self) -> None:
         """The spot instance is taken away."""
         self._interrupt.set()

@@ -1,7 +1,6 @@
-import { copyFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe } from "vitest";
 import { findPython } from "../../src/python/interpreter.ts";
 import { newRunId } from "../../src/run/id.ts";
@@ -9,6 +8,7 @@ import { freezePlan } from "../../src/run/plan.ts";
 import { appendAttempt, createRun, newAttempt, readRun, runsFolder } from "../../src/store/runs.ts";
 import { createLocalTarget } from "../../src/targets/local/index.ts";
 import { plan } from "../fixtures/story.ts";
+import { standInTrainer } from "./stand-in.ts";
 import { describeTarget } from "./suite.ts";
 import type { Harness } from "./suite.ts";
 
@@ -69,22 +69,4 @@ async function openLocal(): Promise<Harness> {
     },
     close: () => rm(project, { recursive: true, force: true }),
   };
-}
-
-/** The real bootstrap.py with trainer.py in the training program's place. */
-async function standInTrainer(project: string): Promise<string> {
-  const real = fileURLToPath(new URL("../../trainer/", import.meta.url));
-  const folder = join(project, "trainer");
-  const program = join(folder, "moxi_train", "finetune");
-  await mkdir(program, { recursive: true });
-  await copyFile(join(real, "bootstrap.py"), join(folder, "bootstrap.py"));
-  await cp(join(real, "moxi_train", "supervisor"), join(folder, "moxi_train", "supervisor"), {
-    recursive: true,
-  });
-  const standIn = fileURLToPath(new URL("trainer.py", import.meta.url));
-  await copyFile(standIn, join(program, "main.py"));
-  for (const empty of [join(folder, "moxi_train"), program]) {
-    await writeFile(join(empty, "__init__.py"), "");
-  }
-  return folder;
 }

@@ -1,0 +1,112 @@
+import {
+  CreateTrainingJobCommand,
+  DescribeTrainingJobCommand,
+  SageMakerClient,
+  StopTrainingJobCommand,
+} from "@aws-sdk/client-sagemaker";
+import type {
+  CreateTrainingJobRequest,
+  DescribeTrainingJobResponse,
+} from "@aws-sdk/client-sagemaker";
+import { isMoxiError } from "../base/errors.ts";
+import type { ClientParts } from "./aws.ts";
+
+export type { CreateTrainingJobRequest } from "@aws-sdk/client-sagemaker";
+
+/** One turn of a training job's life, in the service's words. */
+export interface Turn {
+  readonly status: string;
+  readonly message: string;
+  readonly at: Date | undefined;
+}
+
+/** What the service says of a training job. */
+export interface TrainingJob {
+  readonly name: string;
+  readonly status: string;
+  readonly secondary: string;
+  readonly turns: readonly Turn[];
+  readonly failure: string | undefined;
+  readonly endedAt: Date | undefined;
+  /** Where the model lies or will lie: an S3 address. */
+  readonly artifact: string | undefined;
+  readonly billedSeconds: number | undefined;
+  readonly trainedSeconds: number | undefined;
+  /** The environment of the container: what tells our jobs from a stranger's of the same name. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export type SageMaker = Awaited<ReturnType<typeof openSageMaker>>;
+
+/** SageMaker's training jobs. */
+export async function openSageMaker(parts: ClientParts) {
+  const client = new SageMakerClient(await parts.config("sagemaker"));
+  parts.onClose(() => client.destroy());
+
+  return {
+    /** Submits a job; "exists" when one of that name was submitted before, by whomever. */
+    create: (request: CreateTrainingJobRequest): Promise<"created" | "exists"> =>
+      parts.attempt(`submit the training job ${request.TrainingJobName}`, async () => {
+        try {
+          await client.send(new CreateTrainingJobCommand(request));
+          return "created";
+        } catch (error) {
+          if (error instanceof Error && error.name === "ResourceInUse") return "exists";
+          throw error;
+        }
+      }),
+
+    /** Undefined where there is no such job, or where it is so new that it is not found yet. */
+    describe: (name: string): Promise<TrainingJob | undefined> =>
+      parts.attempt(`look at the training job ${name}`, async () => {
+        try {
+          const input = { TrainingJobName: name };
+          return told(await client.send(new DescribeTrainingJobCommand(input)));
+        } catch (error) {
+          if (isMissing(error)) return undefined;
+          throw error;
+        }
+      }),
+
+    /** Asks a job to end; false where it has ended already. */
+    stop: (name: string): Promise<boolean> =>
+      parts.attempt(`stop the training job ${name}`, async () => {
+        try {
+          await client.send(new StopTrainingJobCommand({ TrainingJobName: name }));
+          return true;
+        } catch (error) {
+          if (error instanceof Error && error.name === "ValidationException") return false;
+          throw error;
+        }
+      }),
+  };
+}
+
+function told(job: DescribeTrainingJobResponse): TrainingJob {
+  return {
+    name: job.TrainingJobName ?? "",
+    status: job.TrainingJobStatus ?? "",
+    secondary: job.SecondaryStatus ?? "",
+    turns: (job.SecondaryStatusTransitions ?? []).map((turn) => ({
+      status: turn.Status ?? "",
+      message: turn.StatusMessage ?? "",
+      at: turn.StartTime,
+    })),
+    failure: job.FailureReason,
+    endedAt:
+      job.TrainingEndTime ?? (job.FailureReason === undefined ? undefined : job.LastModifiedTime),
+    artifact: job.ModelArtifacts?.S3ModelArtifacts,
+    billedSeconds: job.BillableTimeInSeconds,
+    trainedSeconds: job.TrainingTimeInSeconds,
+    environment: job.Environment ?? {},
+  };
+}
+
+/** SageMaker has no error of its own for it: the words are all that there is. */
+function isMissing(error: unknown): boolean {
+  if (!(error instanceof Error) || isMoxiError(error)) return false;
+  return (
+    error.name === "ResourceNotFound" ||
+    (error.name === "ValidationException" && /resource not found/i.test(error.message))
+  );
+}

@@ -1,0 +1,47 @@
+import type { Logs } from "../../aws/logs.ts";
+import { isRecord } from "../../base/json.ts";
+import type { Attempt } from "../../run/attempt.ts";
+import { sortLines } from "../lines.ts";
+import type { Cursor, Reading } from "../target.ts";
+
+/** Every training job of an account and region prints here. */
+const group = "/aws/sagemaker/TrainingJobs";
+/** The supervisor says nothing after its end, but what its children print may come last. */
+const tailLines = 20;
+
+/** The streams of an attempt, oldest first: a machine that took over has one of its own. */
+function streamsOf(logs: Logs, { name }: Attempt): Promise<string[]> {
+  // With the slash, or job "a" would match "ab". The name ends in the time of its start.
+  return logs.streams(group, `${name}/algo-1-`);
+}
+
+/** What the attempt has printed after the cursor, one page of each stream. */
+export async function readLogs(
+  logs: Logs,
+  attempt: Attempt,
+  cursor: Cursor | null,
+): Promise<Reading> {
+  const places = parseCursor(cursor);
+  const lines: string[] = [];
+  for (const stream of await streamsOf(logs, attempt)) {
+    const page = await logs.page(group, stream, places[stream]);
+    places[stream] = page.next;
+    lines.push(...page.lines);
+    // The next stream's turn comes when this one has been read to its end.
+    if (page.lines.length > 0) break;
+  }
+  return { ...sortLines(lines, attempt), cursor: JSON.stringify(places) };
+}
+
+/** Whether the attempt's own end has arrived; all that it said before has arrived then too. */
+export async function endArrived(logs: Logs, attempt: Attempt): Promise<boolean> {
+  const newest = (await streamsOf(logs, attempt)).at(-1);
+  if (newest === undefined) return false;
+  const { events } = sortLines(await logs.tail(group, newest, tailLines), attempt);
+  return events.some(({ type }) => type === "end");
+}
+
+function parseCursor(cursor: Cursor | null): Record<string, string> {
+  const value: unknown = JSON.parse(cursor ?? "{}");
+  return isRecord(value) ? (value as Record<string, string>) : {};
+}

@@ -1,0 +1,66 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+/** A running cloud, seen as a user sees AWS: an address and keys. */
+export interface Cloud {
+  readonly endpoint: string;
+  readonly account: string;
+  /** The root's keys and the region, by AWS's names. */
+  readonly env: Readonly<Record<string, string>>;
+  /** An order to the cloud itself: a fault, a quota, an interruption. */
+  order(name: string, given?: Readonly<Record<string, unknown>>): Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+/** The image that the cloud can run: containers of it get this machine's Python. */
+export const rehearsalImage = "763104351884.dkr.ecr.us-east-1.amazonaws.com/rehearsal:1";
+
+const python = join(import.meta.dirname, "../../build/python-tools/bin/python");
+
+/** Starts a cloud. Its containers run `image`, an interpreter of this machine. */
+export async function startCloud(image: string = python): Promise<Cloud> {
+  const folder = await mkdtemp(join(tmpdir(), "moxi-cloud-"));
+  const runnable = `${rehearsalImage}=${image}`;
+  const options = ["--node", process.execPath, "--image", runnable, "--folder", folder];
+  const server = spawn(
+    python,
+    [join(import.meta.dirname, "server.py"), ...options, "--pace", "0.05", "--grace", "5"],
+    {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { PATH: process.env["PATH"], HOME: folder },
+    },
+  );
+  const lines = createInterface({ input: server.stdout });
+  const [line] = (await once(lines, "line")) as [string];
+  const told = JSON.parse(line) as Record<
+    "endpoint" | "account" | "accessKeyId" | "secretAccessKey",
+    string
+  >;
+  return {
+    endpoint: told.endpoint,
+    account: told.account,
+    env: {
+      AWS_ENDPOINT_URL: told.endpoint,
+      AWS_REGION: "us-east-1",
+      AWS_ACCESS_KEY_ID: told.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: told.secretAccessKey,
+    },
+    async order(name, given = {}) {
+      const answer = await fetch(`${told.endpoint}/_cloud/${name}`, {
+        method: "POST",
+        body: JSON.stringify(given),
+      });
+      if (!answer.ok) throw new Error(`${name}: ${answer.status} ${await answer.text()}`);
+      return answer.json();
+    },
+    async stop() {
+      server.kill("SIGTERM");
+      await once(server, "exit");
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
