@@ -1,4 +1,5 @@
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
+import { asPython, pythonFunctions } from "./template-python.ts";
 
 /** The template itself refuses the conversation, in its own words. */
 export class TemplateRefusal extends Error {}
@@ -28,6 +29,7 @@ export function compileTemplate(source: string, marked = false): Render {
         .replace(/\{%-?\s*endgeneration\s*-?%\}/g, "{{- moxi_end }}")
     : source;
   const { parsed } = new Template(text);
+  asPython(parsed);
   return (values) => {
     const environment = new Environment();
     for (const [name, value] of Object.entries({ ...globals, ...values })) {
@@ -51,6 +53,7 @@ const globals: Readonly<Record<string, unknown>> = {
   raise_exception(message: unknown) {
     throw new TemplateRefusal(String(message));
   },
+  ...pythonFunctions,
   moxi_start: blockMarks.start,
   moxi_end: blockMarks.end,
 };

@@ -38,6 +38,10 @@ const odd = [
   "\u00a0",
   "\u2028",
   "\u200b",
+  "\ufeff",
+  "\x1c",
+  "\x85",
+  "\u3000",
   "\u{1f600}",
   "\u{f0000}",
   "\ufffd",
@@ -88,6 +92,9 @@ export function corpus(): Record<string, unknown>[] {
     const learns = messages.some(({ role, weight }) => role === "assistant" && weight !== 0);
     if (learns) rows.push({ messages });
   }
+  // Templates look for the last question by comparing: equal ones are all last.
+  const [asked, answered] = [user(), { role: "assistant", content: "Yes." }];
+  rows.push({ messages: [asked, answered, asked, answered] });
   for (let index = 0; index < 20; index++) rows.push({ text: text(40) });
   // Each odd text at both ends and in the middle.
   for (const piece of odd) {

@@ -2,7 +2,8 @@
 
     render.py FOLDER < rows.ndjson > samples.ndjson
 
-Makes a tokenizer of each kind for each family's chat template in FOLDER/<name>, and renders every row with each.
+Makes a tokenizer of each kind for each family's chat template in FOLDER/<name>, and renders every
+row with each.
 """
 
 import json
