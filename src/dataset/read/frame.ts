@@ -1,4 +1,4 @@
-import { refuseExcess, ValueScanner } from "./scan.ts";
+import { ValueScanner } from "./scan.ts";
 import { findSyntaxProblem, unreadableText } from "./syntax.ts";
 import { Unreadable } from "./unreadable.ts";
 
@@ -67,7 +67,6 @@ export class LineFramer implements Framer {
   #take(rest: Buffer, frames: Frame[]): void {
     const bytes = this.#row.finish(rest);
     if (bytes.every(isSpace)) return;
-    refuseExcess(bytes, this.#row.offset);
     frames.push({ bytes, offset: this.#row.offset, line: this.#line });
   }
 }

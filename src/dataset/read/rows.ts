@@ -5,6 +5,7 @@ import type { Frame, Framer } from "./frame.ts";
 import type { Layout } from "./layout.ts";
 import { readParquet } from "./parquet.ts";
 import { explain } from "./place.ts";
+import { refuseExcess } from "./scan.ts";
 import type { Source } from "./source.ts";
 import { findSyntaxProblem, unreadableText } from "./syntax.ts";
 import { Unreadable } from "./unreadable.ts";
@@ -101,6 +102,7 @@ export function framerOf({ container, start }: Layout): Framer {
 /** @throws Unreadable */
 export function parseFrame({ bytes, offset }: Frame, { container }: Layout): unknown {
   if (!isUtf8(bytes)) throw new Unreadable(offset + firstBrokenByte(bytes), "this is not UTF-8");
+  refuseExcess(bytes, offset);
   const text = bytes.toString();
   try {
     return JSON.parse(text);

@@ -381,7 +381,7 @@ function hasHalfPair(value: unknown): boolean {
 
 function codeOfUnreadable(message: string): RuleCode {
   if (/not UTF-8/.test(message)) return "encoding";
-  if (/NUL byte/.test(message)) return "nul-byte";
+  if (message.includes("NUL byte") || message.includes("\\u0000")) return "nul-byte";
   if (/nested more|million values/.test(message)) return "too-deep";
   return /JSON has no/.test(message) ? "not-a-number" : "syntax";
 }
