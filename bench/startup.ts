@@ -69,16 +69,16 @@ function recordRuns(project: string): string {
   for (let index = 0; index < recordedRuns; index++) {
     const id = newRunId(new Date(Date.UTC(2026, 0, 1) + index * 60_000));
     const folder = join(project, ".moxi", "runs", id);
-    const story = (index >= recordedRuns - wholeRuns ? whole : short).map((event) =>
-      JSON.stringify({ ...event, run: id }),
+    const story = (index >= recordedRuns - wholeRuns ? whole : short).map(
+      (event) => `@moxi:${attempt.nonce} ${JSON.stringify({ ...event, run: id })}`,
     );
-    mkdirSync(join(folder, "checkpoints"), { recursive: true });
+    mkdirSync(join(folder, "output"), { recursive: true });
     writeFileSync(join(folder, "plan.json"), `${planText}\n`);
     writeFileSync(
       join(folder, "attempts.ndjson"),
       `${JSON.stringify({ ...attempt, name: `${id}-a1` })}\n`,
     );
-    writeFileSync(join(folder, "checkpoints", "events.ndjson"), `${story.join("\n")}\n`);
+    writeFileSync(join(folder, "output", "attempt-1.log"), `${story.join("\n")}\n`);
   }
   return project;
 }

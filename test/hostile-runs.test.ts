@@ -43,7 +43,11 @@ describe("runs lists every run beside", () => {
 
   it("one whose story a crash tore", async () => {
     const folder = await record("moxi-torn");
-    await writeFile(join(folder, "checkpoints/events.ndjson"), 'garbage\n\0\0\n[]\n{"v":1,"ru\n');
+    const { nonce } = JSON.parse(await readFile(join(folder, "attempts.ndjson"), "utf8"));
+    const torn = ["garbage", "\0\0", "[]", '{"v":1,"ru', ""].map(
+      (text) => `@moxi:${nonce} ${text}\n`,
+    );
+    await writeFile(join(folder, "output/attempt-1.log"), `\0\n${torn.join("")}@mo`);
     expect(await listed()).toEqual({ "moxi-good": "interrupted", "moxi-torn": "interrupted" });
   });
 

@@ -8,6 +8,8 @@ import { runTime } from "../run/id.ts";
 import { listRunIds } from "../store/find.ts";
 import { readRun } from "../store/runs.ts";
 import { parseEvent } from "../targets/lines.ts";
+import { attemptFiles } from "../targets/local/files.ts";
+import type { RunRef } from "../targets/target.ts";
 import type { Context } from "./context.ts";
 import { foldRun, projectRuns, refsOf } from "./open.ts";
 import { openTarget } from "./targets.ts";
@@ -45,13 +47,14 @@ export async function runs(context: Context, options: RunsOptions = {}): Promise
 async function summary(context: Context, folder: string, run: string): Promise<RunSummary> {
   try {
     const record = await readRun(folder);
-    let events = milestones(folder);
+    const refs = refsOf(record);
+    let events = refs.flatMap(milestones);
     let status: TargetStatus | undefined;
-    const newest = refsOf(record).at(-1)!;
+    const newest = refs.at(-1)!;
     if (!events.some((event) => event.type === "end" && event.attempt === newest.attempt.attempt)) {
       // Then read again: an end that came in between is among the events.
       status = await (await openTarget(context, record.plan.target)).status(newest);
-      events = milestones(folder);
+      events = refs.flatMap(milestones);
     }
     const view = foldRun(record, events, status);
     return {
@@ -81,21 +84,26 @@ async function summary(context: Context, folder: string, run: string): Promise<R
   }
 }
 
-/** The events that a summary needs: all but the steps, of which the newest is enough. */
-function milestones(folder: string): RunEvent[] {
-  const lines = eventText(folder).split("\n");
-  lines.pop(); // after the last line end: nothing, or a line that is still being written
+/** The events of an attempt that a summary needs: all but the steps, of which the newest is enough. */
+function milestones(ref: RunRef): RunEvent[] {
+  const { attempt, nonce } = ref.attempt;
+  const mark = `@moxi:${nonce} `;
+  const lines = logText(ref)
+    .split("\n")
+    .slice(0, -1) // after the last line end: nothing, or a line that is still being written
+    .flatMap((line) => (line.startsWith(mark) ? line.slice(mark.length) : []));
   const isStep = (line: string) => /"type": ?"step"/.test(line);
   const lastStep = lines.findLastIndex(isStep);
   return lines
-    .filter((line, index) => line !== "" && (index === lastStep || !isStep(line)))
-    .flatMap((line) => parseEvent(Buffer.from(line, "latin1").toString()) ?? []);
+    .filter((line, index) => index === lastStep || !isStep(line))
+    .flatMap((line) => parseEvent(Buffer.from(line, "latin1").toString()) ?? [])
+    .filter((event) => event.attempt === attempt);
 }
 
-/** The recorded events, as bytes: only the few lines that are needed are worth decoding. */
-function eventText(folder: string): string {
+/** The log that `show` reads too, as bytes: only the few lines that are needed are worth decoding. */
+function logText(ref: RunRef): string {
   try {
-    return readFileSync(join(folder, "checkpoints", "events.ndjson"), "latin1");
+    return readFileSync(attemptFiles(ref).log, "latin1");
   } catch {
     return ""; // it has said nothing yet
   }

@@ -56,9 +56,9 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
   const chosen = chosenId(options.runId);
   const loaded = await load(context, options.flags);
   for (const text of loaded.warnings) context.host.notify({ type: "warning", text });
+  const runs = runsFolder(loaded.folder);
   const { plan, submission } = await makeReady(context, loaded);
 
-  const runs = runsFolder(loaded.folder);
   const known = await sameRun(context, runs, plan, chosen);
   if (known.attach !== null) {
     return { run: known.attach, created: false, previous: known.previous, plan };

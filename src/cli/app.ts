@@ -24,7 +24,7 @@ import { watch } from "./commands/watch.ts";
 import { bare, withoutDots } from "./flags.ts";
 import { helpText } from "./help.ts";
 import type { Terminal } from "./terminal.ts";
-import { argumentError, usageError } from "./usage.ts";
+import { argumentError, asksForJson, usageError } from "./usage.ts";
 
 const routes = buildRouteMap<string, Cli>({
   routes: bare({ train, watch, logs, stop, resume, runs, show, merge, data, config }),
@@ -119,6 +119,6 @@ export async function runCli(args: readonly string[], outside: Outside): Promise
     return code;
   } catch (error) {
     const { reportError } = await import("./host/report.ts");
-    return reportError(error, { terminal, json: args.includes("--json"), debug: outside.debug });
+    return reportError(error, { terminal, json: asksForJson(args), debug: outside.debug });
   }
 }

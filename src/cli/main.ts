@@ -2,6 +2,7 @@ import { createContext } from "../api/context.ts";
 import { MoxiError } from "../base/errors.ts";
 import { runCli } from "./app.ts";
 import { createTerminal } from "./terminal.ts";
+import { asksForJson } from "./usage.ts";
 
 // No top-level await: in the bundle the lazily loaded commands import the chunk that this ends up
 // in, and the two would wait for each other.
@@ -23,7 +24,7 @@ async function main(): Promise<void> {
     const { reportError } = await import("./host/report.ts");
     const message = "moxi ended before its work was done: what it waited for never came";
     const hint = "look for an await in the config that never ends; else this is a bug in Moxi";
-    const json = args.includes("--json");
+    const json = asksForJson(args);
     const error = new MoxiError("E_INTERNAL", message, { hint });
     process.exitCode = reportError(error, { terminal, json, debug });
   };

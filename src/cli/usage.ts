@@ -36,3 +36,10 @@ export function argumentError(error: ArgumentScannerError): MoxiError {
   }
   return usageError(error.message);
 }
+
+/** Whether a command line asks for JSON, told before it is understood: its errors are JSON too. */
+export function asksForJson(args: readonly string[]): boolean {
+  const given = args.findLast((argument) => /^--json(?:=|$)/.test(argument));
+  // As stricli reads it.
+  return given !== undefined && /^--json(?:=(?:true|t|yes|y|on|1)?)?$/i.test(given);
+}

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import type { Place } from "../base/errors.ts";
+import { readPlainFile } from "../base/files.ts";
 import type { Source } from "./loaded.ts";
 
 export interface Variable extends Source {
@@ -31,19 +31,12 @@ export class Environment {
 }
 
 /** Reads `.env` in the project's folder, if there is one, under the given environment. */
-export async function readEnvironment(
+export function readEnvironment(
   folder: string,
   env: Readonly<Record<string, string | undefined>>,
-): Promise<Environment> {
+): Environment {
   const file = join(folder, ".env");
-  const text = await readFile(file, "utf8").catch((error: unknown) => {
-    if (systemCode(error) === "ENOENT") return "";
-    throw new MoxiError("E_CONFIG_UNREADABLE", `.env cannot be read (${systemCode(error)})`, {
-      hint: "make it a file that you may read, or remove it",
-      place: { file },
-      cause: error,
-    });
-  });
+  const text = textOf(file);
   const lines = text.split("\n");
   const fromFile = Object.entries(parseEnv(text)).map(([name, value = ""]) => {
     const line = lines.findLastIndex(
@@ -69,4 +62,20 @@ export async function readEnvironment(
     place: {},
   }));
   return new Environment([...fromFile, ...fromProcess].filter(({ value }) => value.trim() !== ""));
+}
+
+/** Without the mark that some editors begin a file with: it would become part of the first name. */
+function textOf(file: string): string {
+  try {
+    return readPlainFile(file).replace(/^\ufeff/, "");
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === "ENOENT") return "";
+    const why = code === "EINVAL" && error instanceof Error ? `: ${error.message}` : ` (${code})`;
+    throw new MoxiError("E_CONFIG_UNREADABLE", `.env cannot be read${why}`, {
+      hint: "make it a file that you may read, or remove it",
+      place: { file },
+      cause: error,
+    });
+  }
 }

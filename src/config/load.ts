@@ -9,7 +9,7 @@ import { findProject } from "./find.ts";
 import type { LoadedConfig, Source } from "./loaded.ts";
 import { environmentName, flagName } from "./names.ts";
 import { readOutside } from "./outside.ts";
-import { readConfigFile } from "./read.ts";
+import { readConfigFile, unreadable } from "./read.ts";
 import { settingSchemas } from "./schema.ts";
 import { Settings } from "./settings.ts";
 
@@ -32,7 +32,7 @@ export interface LoadOptions {
  */
 export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const { folder, file } = findProject(options.cwd);
-  const environment = await readEnvironment(folder, options.env);
+  const environment = readEnvironment(folder, options.env);
   const settings = new Settings();
   if (file !== null) await addFile(settings, file, options);
   for (const key of settingSchemas.keys()) {
@@ -69,11 +69,15 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
 async function addFile(settings: Settings, file: string, options: LoadOptions): Promise<void> {
   const { value, locate } = await readConfigFile(file, options.libraryUrl);
   const name = relative(options.cwd, file);
-  settings.addAll(value, (key) => {
-    const place = locate(key);
-    const where = place.line === undefined ? name : `${name}:${place.line}`;
-    return { source: "config file", where, place };
-  });
+  try {
+    settings.addAll(value, (key) => {
+      const place = locate(key);
+      const where = place.line === undefined ? name : `${name}:${place.line}`;
+      return { source: "config file", where, place };
+    });
+  } catch (error) {
+    throw unreadable(file, error); // a getter or a proxy: reading a setting runs the user's program
+  }
 }
 
 /** Fills in what does not depend on the data; the rest is the planner's, and the trainer's. */

@@ -1,9 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { inspect } from "node:util";
 import { findNodeAtLocation, parseTree, printParseErrorCode } from "jsonc-parser";
 import type { ParseError } from "jsonc-parser";
 import { MoxiError, isMoxiError, systemCode } from "../base/errors.ts";
 import type { Place } from "../base/errors.ts";
+import { readPlainFile } from "../base/files.ts";
 import { printable } from "../base/format.ts";
 import { isRecord } from "../base/json.ts";
 import { importConfig, placeInStack, withoutMark } from "./hook.ts";
@@ -17,7 +18,7 @@ export interface ConfigFile {
 /** Reads what a config file says, without judging the settings. `file` is absolute. */
 export async function readConfigFile(file: string, libraryUrl: string): Promise<ConfigFile> {
   try {
-    const text = (await readFile(file, "utf8")).replace(/^\ufeff/, "");
+    const text = readPlainFile(file).replace(/^\ufeff/, "");
     if (file.endsWith(".json")) return readJson(file, text);
     return await readProgram(file, text, libraryUrl);
   } catch (error) {
@@ -90,8 +91,10 @@ function notAnObject(file: string, verb: "holds" | "exports", value: unknown): M
   });
 }
 
-function unreadable(file: string, error: unknown): MoxiError {
-  const { message, stack = "" } = error instanceof Error ? error : { message: String(error) };
+/** What was thrown while a config was read: by Node, or by the config. */
+export function unreadable(file: string, error: unknown): MoxiError {
+  const thrown = typeof error === "string" ? error : inspect(error);
+  const { message, stack = "" } = error instanceof Error ? error : { message: thrown };
   const [firstLine = ""] = withoutMark(message).split("\n");
   return new MoxiError(
     "E_CONFIG_UNREADABLE",
@@ -110,6 +113,7 @@ const remedies: Readonly<Record<string, string>> = {
   ERR_MODULE_NOT_FOUND:
     'check the import: a file needs its ending ("./shared.ts"), a package must be installed',
   EACCES: "check who may read the file",
+  EINVAL: "make it a plain file",
 };
 
 function remedy(message: string): string {

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { lstatSync, statSync } from "node:fs";
 import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
-import { writeFileAtomic } from "../base/files.ts";
+import { readPlainFile, writeFileAtomic } from "../base/files.ts";
 import { hashJson } from "../base/hash.ts";
 import { isRecord } from "../base/json.ts";
 import { attemptName } from "../run/attempt.ts";
@@ -20,9 +20,19 @@ export interface RunRecord {
   readonly attempts: readonly Attempt[];
 }
 
-/** Where a project's runs lie. */
+/** Where a project's runs lie. E_RUN_FOLDER when something that is no folder is in their place. */
 export function runsFolder(project: string): string {
-  return join(project, ".moxi", "runs");
+  const ours = join(project, ".moxi");
+  const runs = join(ours, "runs");
+  for (const folder of [ours, runs]) {
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) continue;
+    if (lstatSync(folder, { throwIfNoEntry: false }) === undefined) break;
+    throw new MoxiError("E_RUN_FOLDER", `${folder} is not a folder, and Moxi keeps runs there`, {
+      hint: `move it away: mv '${folder}' '${folder}.old'`,
+      place: { file: folder },
+    });
+  }
+  return runs;
 }
 
 /** The file that one process at a time holds (withLock) while it changes a run. */
@@ -145,13 +155,13 @@ function isAttempt(value: unknown, run: string, number: number): value is Attemp
 
 function readPart(file: string): string {
   try {
-    // At once: handing small files to another thread takes `moxi runs` longer than reading them.
-    return readFileSync(file, "utf8");
+    return readPlainFile(file);
   } catch (error) {
     const code = systemCode(error);
     if (code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR") {
       throw damaged(file, "the file is missing");
     }
+    if (code === "EINVAL") throw damaged(file, "it is a pipe or a device");
     throw error;
   }
 }
