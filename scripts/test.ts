@@ -1,6 +1,7 @@
 // Runs both languages' tests and closes with one line that counts them all.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { buildVersitygw } from "./versitygw.ts";
 
 interface Counts {
   passed: number;
@@ -9,19 +10,21 @@ interface Counts {
 }
 
 const vitestReport = "build/vitest.json";
+const s3Report = "build/vitest-s3.json";
 const pytestReport = "build/pytest.xml";
 mkdirSync("build", { recursive: true });
-for (const report of [vitestReport, pytestReport]) rmSync(report, { force: true });
+for (const report of [vitestReport, s3Report, pytestReport]) rmSync(report, { force: true });
 
 const run = (...args: string[]) => spawnSync(process.execPath, args, { stdio: "inherit" }).status;
 
-const vitest = run(
-  "node_modules/vitest/vitest.mjs",
-  "run",
-  "--reporter=default",
-  "--reporter=json",
-  `--outputFile.json=${vitestReport}`,
-);
+const runVitest = (report: string, ...args: string[]) => {
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+  return run("node_modules/vitest/vitest.mjs", "run", ...reporters, ...args);
+};
+
+// A real S3 server, built beside the other tests where it is missing; its own tests come last.
+const building = buildVersitygw();
+const vitest = runVitest(vitestReport, "--exclude=test/s3/**");
 const pytest = run(
   "scripts/python.ts",
   "-m",
@@ -33,20 +36,27 @@ const pytest = run(
   "test/cloud",
 );
 
-const total = [vitestCounts(), pytestCounts()].reduce((sum, counts) => ({
-  passed: sum.passed + counts.passed,
-  failed: sum.failed + counts.failed,
-  skipped: sum.skipped + counts.skipped,
-}));
+if (!(await building)) {
+  process.stdout.write("no Go here, so test/s3 runs against moto only\n");
+}
+const s3 = runVitest(s3Report, "test/s3");
+
+const total = [vitestCounts(vitestReport), vitestCounts(s3Report), pytestCounts()].reduce(
+  (sum, counts) => ({
+    passed: sum.passed + counts.passed,
+    failed: sum.failed + counts.failed,
+    skipped: sum.skipped + counts.skipped,
+  }),
+);
 // A runner that died without a report, or for a reason that is no test's, counts as one failure.
-if (total.failed === 0 && (vitest !== 0 || pytest !== 0)) total.failed = 1;
+if (total.failed === 0 && (vitest !== 0 || s3 !== 0 || pytest !== 0)) total.failed = 1;
 process.stdout.write(
   `\n${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}\n`,
 );
 process.exitCode = total.failed === 0 ? 0 : 1;
 
-function vitestCounts(): Counts {
-  const report = JSON.parse(readFileSync(vitestReport, "utf8")) as Record<string, number>;
+function vitestCounts(file: string): Counts {
+  const report = JSON.parse(readFileSync(file, "utf8")) as Record<string, number>;
   return {
     passed: report.numPassedTests!,
     failed: report.numFailedTests!,

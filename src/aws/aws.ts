@@ -6,6 +6,11 @@ import type { Outside } from "./outside.ts";
 import type { Logs } from "./logs.ts";
 import type { S3 } from "./s3.ts";
 import type { SageMaker } from "./sagemaker.ts";
+import type { Ecr } from "./ecr.ts";
+import type { Iam } from "./iam.ts";
+import type { Pricing } from "./pricing.ts";
+import type { Quotas } from "./quotas.ts";
+import type { Sts } from "./sts.ts";
 import { readSettings } from "./settings.ts";
 import type { AwsSettings, SettingsOptions } from "./settings.ts";
 
@@ -16,6 +21,11 @@ export interface Aws {
   s3(): Promise<S3>;
   sagemaker(): Promise<SageMaker>;
   logs(): Promise<Logs>;
+  sts(): Promise<Sts>;
+  quotas(): Promise<Quotas>;
+  pricing(): Promise<Pricing>;
+  iam(): Promise<Iam>;
+  ecr(): Promise<Ecr>;
   /** Closes every connection that is kept. */
   close(): void;
 }
@@ -63,6 +73,11 @@ export async function openAws(outside: Outside, options: SettingsOptions = {}): 
     s3: once(async () => (await import("./s3.ts")).openS3(parts)),
     sagemaker: once(async () => (await import("./sagemaker.ts")).openSageMaker(parts)),
     logs: once(async () => (await import("./logs.ts")).openLogs(parts)),
+    sts: once(async () => (await import("./sts.ts")).openSts(parts)),
+    quotas: once(async () => (await import("./quotas.ts")).openQuotas(parts)),
+    pricing: once(async () => (await import("./pricing.ts")).openPricing(parts)),
+    iam: once(async () => (await import("./iam.ts")).openIam(parts)),
+    ecr: once(async () => (await import("./ecr.ts")).openEcr(parts)),
     close: () => {
       for (const close of closers.splice(0)) close();
     },

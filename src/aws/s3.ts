@@ -5,8 +5,8 @@ import {
   CreateMultipartUploadCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
+  ListPartsCommand,
   paginateListObjectsV2,
-  paginateListParts,
 } from "@aws-sdk/client-s3";
 import type { ClientParts } from "./aws.ts";
 import type { WireTarget } from "./wire.ts";
@@ -177,9 +177,11 @@ export async function openS3(parts: ClientParts) {
     parts: (bucket: Bucket, key: string, uploadId: string): Promise<UploadedPart[]> =>
       parts.attempt(`look at the parts of ${uri(bucket, key)}`, async () => {
         const found: UploadedPart[] = [];
-        const input = { ...of(bucket), Key: key, UploadId: uploadId };
-        for await (const { Parts = [] } of paginateListParts({ client }, input)) {
-          for (const { PartNumber, Size, ETag, ChecksumCRC32 } of Parts) {
+        // Not by the SDK's paginator, which asks for ever where a last page names a next part too.
+        for (let marker: string | undefined; ;) {
+          const input = { ...of(bucket), Key: key, UploadId: uploadId, PartNumberMarker: marker };
+          const page = await client.send(new ListPartsCommand(input));
+          for (const { PartNumber, Size, ETag, ChecksumCRC32 } of page.Parts ?? []) {
             found.push({
               number: PartNumber!,
               size: Size ?? 0,
@@ -187,6 +189,8 @@ export async function openS3(parts: ClientParts) {
               crc: ChecksumCRC32,
             });
           }
+          if (page.IsTruncated !== true || page.NextPartNumberMarker === marker) break;
+          marker = page.NextPartNumberMarker;
         }
         return found;
       }),

@@ -3,6 +3,7 @@ import {
   DescribeTrainingJobCommand,
   SageMakerClient,
   StopTrainingJobCommand,
+  paginateListTrainingJobs,
 } from "@aws-sdk/client-sagemaker";
 import type {
   CreateTrainingJobRequest,
@@ -32,6 +33,9 @@ export interface TrainingJob {
   readonly artifact: string | undefined;
   readonly billedSeconds: number | undefined;
   readonly trainedSeconds: number | undefined;
+  /** The instance type; empty while the service chooses one of several. */
+  readonly instance: string;
+  readonly spot: boolean;
   /** The environment of the container: what tells our jobs from a stranger's of the same name. */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -68,6 +72,19 @@ export async function openSageMaker(parts: ClientParts) {
         }
       }),
 
+    /** The names of the jobs that have not ended, anybody's in this account and region. */
+    running: (): Promise<string[]> =>
+      parts.attempt("list the training jobs", async () => {
+        const found: string[] = [];
+        for (const StatusEquals of ["InProgress", "Stopping"] as const) {
+          const pages = paginateListTrainingJobs({ client }, { StatusEquals, MaxResults: 100 });
+          for await (const { TrainingJobSummaries = [] } of pages) {
+            for (const { TrainingJobName } of TrainingJobSummaries) found.push(TrainingJobName!);
+          }
+        }
+        return found;
+      }),
+
     /** Asks a job to end; false where it has ended already. */
     stop: (name: string): Promise<boolean> =>
       parts.attempt(`stop the training job ${name}`, async () => {
@@ -98,6 +115,8 @@ function told(job: DescribeTrainingJobResponse): TrainingJob {
     artifact: job.ModelArtifacts?.S3ModelArtifacts,
     billedSeconds: job.BillableTimeInSeconds,
     trainedSeconds: job.TrainingTimeInSeconds,
+    instance: job.ResourceConfig?.InstanceType ?? "",
+    spot: job.EnableManagedSpotTraining ?? false,
     environment: job.Environment ?? {},
   };
 }
