@@ -138,6 +138,21 @@ describe("without Python, from a named index:", () => {
     const basic = `Basic ${btoa("me:p@ss")}`;
     expect(seen.filter((value) => value === undefined)).toHaveLength(3);
     expect(seen.filter((value) => value === basic)).toHaveLength(6);
+
+    // An index may keep its files on another host, and need not send there by a redirect.
+    [seen.length] = [0];
+    const far = await startIndex(wheels);
+    far.before = (request) => (seen.push(request.headers.authorization), false);
+    index.before = (request, response) => {
+      const own = wheels.filter(({ name }) => request.url === `/simple/${name}/`);
+      const files = own.map(({ file }) => ({ filename: file, url: `${far.url}/../files/${file}` }));
+      response.setHeader("content-type", "application/vnd.pypi.simple.v1+json");
+      return (response.end(JSON.stringify({ files })), true);
+    };
+    await rm(join(folder, "cache"), { recursive: true });
+    await fetchAll({ UV_DEFAULT_INDEX: url });
+    await far.close();
+    expect(seen).toEqual([undefined, undefined, undefined]);
     index.before = (_, response) => (response.writeHead(401).end(), true);
     await rm(join(folder, "cache"), { recursive: true });
     const error: unknown = await fetchAll({ UV_DEFAULT_INDEX: url }).catch(
@@ -196,7 +211,8 @@ describe("without Python, from a named index:", () => {
 
   test("a busy index is asked again; one that stays so is told", async () => {
     let busy = 3;
-    index.before = (_, response) => busy-- > 0 && (response.writeHead(503).end(), true);
+    index.before = (_, response) =>
+      busy-- > 0 && (response.writeHead(busy === 0 ? 429 : 503).end(), true);
     await fetchAll(named());
     expect(await cached()).toEqual(whole);
     await rm(join(folder, "cache"), { recursive: true });
