@@ -105,3 +105,15 @@ test("the packages installed here give hundreds of rows that can be trained on",
   }
   expect(buildRows(nodeModules)).toEqual(rows);
 });
+
+test("drops rows that the check calls errors", () => {
+  const key = ["xoxb-", "2093847561-4839201756-", "Qm7Zp3Lx8Vt2Nc6Rb1Ks9Wd4"].join("");
+  write("b/leaky/package.json", '{"name":"leaky"}');
+  write(
+    "b/leaky/readme.md",
+    `# Leaky\n\n${filler.repeat(4)}\n## Use\n\n${filler.repeat(4)}\nSet it to ${key}.\n\n## More\n\n${filler.repeat(4)}`,
+  );
+  const rows = buildRows(join(folder, "b"));
+  expect(rows.length).toBeGreaterThan(0);
+  expect(JSON.stringify(rows)).not.toContain(key);
+});

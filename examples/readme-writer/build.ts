@@ -4,6 +4,8 @@ import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { writeFileAtomic } from "../../src/base/files.ts";
+import { levelsOf } from "../../src/dataset/rules/catalog.ts";
+import { RowChecker } from "../../src/dataset/rules/row-checker.ts";
 import { leadText, parseReadme, sectionText } from "./markdown.ts";
 import type { Section } from "./markdown.ts";
 import { findPackages } from "./packages.ts";
@@ -37,7 +39,21 @@ export function buildRows(nodeModules: string): Row[] {
       if (!byContent.has(row.content)) byContent.set(row.content, row);
     }
   }
-  return [...byContent.values()];
+  return withoutErrors([...byContent.values()]);
+}
+
+/** Without the rows that `moxi data check` calls errors, such as one with a key in its example code. */
+function withoutErrors(rows: readonly Row[]): Row[] {
+  const checker = new RowChecker({
+    form: { kind: "alpaca" },
+    container: "array",
+    levels: levelsOf({}),
+    maxPlaces: 0,
+    splitKeys: false,
+  });
+  const raw = rows.map((value, index) => ({ value, row: index + 1, line: index + 1 }));
+  const bad = new Set(checker.checkRows(raw).bad);
+  return rows.filter((_, index) => !bad.has(index));
 }
 
 function packageRows(item: Package): Row[] {

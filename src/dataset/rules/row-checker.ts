@@ -277,7 +277,7 @@ export class RowChecker {
   ): void {
     const { flags } = this.#scan;
     const add = (code: RuleCode, detail?: string) => {
-      const path = pathOf(form, at, count);
+      const path = pathOf(form, at, count, this.#value);
       this.#add(code, index, { line, field: path, ...(detail === undefined ? {} : { detail }) });
     };
     if ((flags & seen.foreign) !== 0) {
@@ -355,13 +355,14 @@ class Part extends Findings implements PartResult {
 }
 
 /** Where in the row as it was written the message of a canonical row comes from. */
-function pathOf(form: Form, at: number, count: number): string {
+function pathOf(form: Form, at: number, count: number, value: unknown): string {
   switch (form.kind) {
     case "chat":
     case "sharegpt":
       return placeIn(form, `messages[${at}].content`);
     case "alpaca":
-      return at === 0 ? "instruction" : "output";
+      if (at === 0) return "instruction";
+      return isRecord(value) && field(value, "output") === undefined ? "content" : "output";
     case "columns":
       if (at === count - 1) return form.completion;
       return count === 3 && at === 0 ? form.system! : form.prompt;

@@ -1,0 +1,134 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { afterAll, expect, test } from "vitest";
+import { checkDataset } from "./check.ts";
+import type { CheckOptions } from "./check.ts";
+import { fixDataset } from "./fix.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "moxi-check-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const rows = Array.from({ length: 60 }, (_, i) => ({
+  question: `What is ${i}?`,
+  answer: `It is ${i}.`,
+}));
+const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+const check = (path: string, options: Partial<CheckOptions> = {}) =>
+  checkDataset({ path, cwd: folder, ...options });
+const write = (name: string, content: string | Uint8Array) => {
+  writeFileSync(join(folder, name), content);
+  return name;
+};
+
+test.each<[string, string | Uint8Array, string]>([
+  ["a.jsonl", lines, "JSON Lines"],
+  ["a.json", JSON.stringify(rows), "a JSON array"],
+  ["b.json", JSON.stringify({ version: 1, data: rows }, null, 1), "a JSON object of arrays"],
+  [
+    "a.csv",
+    `question,answer\n${rows.map((row) => `${row.question},${row.answer}`).join("\n")}`,
+    "CSV",
+  ],
+  [
+    "a.tsv",
+    `question\tanswer\n${rows.map((row) => `${row.question}\t${row.answer}`).join("\n")}`,
+    "CSV",
+  ],
+  ["a.jsonl.gz", gzipSync(lines), "JSON Lines"],
+  ["a.jsonl.zst", zstdCompressSync(Buffer.from(lines)), "JSON Lines"],
+])("the same rows in %s", async (name, content, container) => {
+  const found = await check(write(name, content));
+  expect(found.problems.filter(({ severity }) => severity !== "info")).toEqual([]);
+  expect(found.rows).toEqual({ total: 60, usable: 60 });
+  expect(found.format).toBe(`question and answer rows in ${container}`);
+  expect(found.mapping).toEqual({ question: "prompt", answer: "completion" });
+});
+
+test("a folder: sorted, hidden files and links out told, forms compared", async () => {
+  const at = join(folder, "many");
+  mkdirSync(join(at, "sub"), { recursive: true });
+  writeFileSync(join(at, "b.jsonl"), lines.replaceAll("What", "Who"));
+  writeFileSync(join(at, "sub", "c.json"), JSON.stringify(rows));
+  writeFileSync(join(at, ".hidden.jsonl"), "{");
+  writeFileSync(join(at, "notes.txt"), "hello");
+  symlinkSync(join(folder, write("outside.jsonl", lines)), join(at, "out.jsonl"));
+  const found = await check("many");
+  expect(found.files.map(({ name, rows: count }) => [name, count])).toEqual([
+    ["many/b.jsonl", 60],
+    ["many/sub/c.json", 60],
+  ]);
+  const told = found.problems.map(({ code, places }) => [code, places.map(({ detail }) => detail)]);
+  expect(told).toEqual([
+    ["outside-link", ["many/out.jsonl: a link that leads out of the folder"]],
+    ["not-read", ["many/.hidden.jsonl: hidden", "many/notes.txt: no file of rows"]],
+  ]);
+  writeFileSync(join(at, "d.jsonl"), '{"text":"This is one."}\n{"text":"This is two."}');
+  const mixed = (await check("many")).problems.find(({ code }) => code === "mixed-files");
+  expect([mixed?.severity, mixed?.count]).toEqual(["error", 3]);
+});
+
+test("a link that the user names is read", async () => {
+  write("target.jsonl", lines);
+  symlinkSync("target.jsonl", join(folder, "link.jsonl"));
+  expect((await check("link.jsonl")).rows.total).toBe(60);
+});
+
+test("levels: off, raised, and all warnings raised", async () => {
+  const name = write("twice.jsonl", `${lines}\n${JSON.stringify(rows[0])}`);
+  const found = async (options: Partial<CheckOptions>) => {
+    const { problems, rows: count } = await check(name, options);
+    return [problems.map(({ code, severity }) => `${code} ${severity}`), count.usable];
+  };
+  expect(await found({})).toEqual([["duplicate warning"], 61]);
+  expect(await found({ levels: { duplicate: "off" } })).toEqual([[], 61]);
+  expect(await found({ levels: { duplicate: "error" } })).toEqual([["duplicate error"], 60]);
+  expect(await found({ strict: true })).toEqual([["duplicate error"], 60]);
+});
+
+test("rows that have no group are counted", async () => {
+  const grouped = rows.map((row, i) => JSON.stringify(i < 3 ? row : { ...row, shop: i % 5 }));
+  const { problems } = await check(write("grouped.jsonl", grouped.join("\n")), { groupBy: "shop" });
+  expect(problems).toMatchObject([{ code: "ungrouped", places: [{ detail: "3 of 60" }] }]);
+});
+
+test("places are lines and columns, in lines and in arrays", async () => {
+  const broken = `${lines}\n{"question":"a","answer":oops}\n`;
+  const [inLines] = (await check(write("broken.jsonl", broken))).problems;
+  expect(inLines!.places[0]).toMatchObject({ line: 61, row: 61, column: 26 });
+  const array = `[${lines.replaceAll("\n", ",\n")},\n\n  {"question":"a","answer":"b","x":[1 2]}]`;
+  const [inArray] = (await check(write("broken.json", array))).problems;
+  expect(inArray!.places[0]).toMatchObject({ line: 62, row: 61, column: 39 });
+});
+
+test("fix writes a new file and a diff, and never over another", async () => {
+  const secret = ["ghp_", "a8Kd03jLmQ2xVb7TzR4wYc9NeUf6HsGp1Xo5"].join("");
+  const text = [
+    lines,
+    JSON.stringify(rows[3]),
+    JSON.stringify({ question: "Which key?", answer: `It is ${secret} now.` }),
+    JSON.stringify({ question: "Hid\u200bden?", answer: "No\u202e, it\u001b is." }),
+  ].join("\n");
+  const name = write("mend.jsonl", text);
+  const { file, diffFile, rows: count } = await fixDataset({ path: name, cwd: folder });
+  expect(file).toBe(join(folder, "mend.fixed.jsonl"));
+  expect(count).toEqual({ total: 63, kept: 61, dropped: 2, mended: 1 });
+  expect(readFileSync(join(folder, name), "utf8")).toBe(text);
+  const fixed = readFileSync(file, "utf8");
+  expect(fixed.split("\n").at(-2)).toBe('{"question":"Hidden?","answer":"No, it is."}');
+  expect((await check(file)).problems).toEqual([]);
+  expect(readFileSync(diffFile, "utf8").split("\n")).toEqual([
+    "--- mend.jsonl",
+    "+++ mend.fixed.jsonl",
+    "@@ mend.jsonl:61 row 61",
+    "- the whole row: the same as an earlier row",
+    "@@ mend.jsonl:62 row 62",
+    "- the whole row: a secret, such as a key or a password (answer)",
+    "@@ mend.jsonl:63 row 63",
+    "~ took out 3 characters that cannot be seen: U+200B, U+202E, U+001B",
+    "",
+  ]);
+  await expect(fixDataset({ path: name, cwd: folder })).rejects.toMatchObject({ code: "E_USAGE" });
+  expect(readFileSync(file, "utf8")).toBe(fixed);
+});
