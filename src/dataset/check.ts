@@ -426,7 +426,7 @@ function oneLine(text: string): string {
 }
 
 /** The form that most of the first rows have; what no row tells is judged as chat rows. */
-async function sampleForm(source: Source, layout: Layout): Promise<Form> {
+export async function sampleForm(source: Source, layout: Layout): Promise<Form> {
   const vote = new Vote();
   try {
     for await (const { rows, bytesRead } of readRows(source, layout, { tolerant: true })) {

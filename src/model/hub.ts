@@ -61,7 +61,7 @@ export async function askHub(query: HubQuery): Promise<HubModel> {
 }
 
 /** A fetch that carries the token, waits only so long, and turns every refusal into our own error. */
-function hubFetch(query: HubQuery): typeof fetch {
+export function hubFetch(query: HubQuery): typeof fetch {
   const { token, hubUrl, timeoutMs = 10_000 } = query;
   // Node's own error for such a header would show the token.
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {

@@ -7,7 +7,7 @@ import { ModelTokenizer } from "./tokenizer.ts";
 import type { TokenizerFiles } from "./tokenizer.ts";
 
 /** Files of a base model that tell how its text becomes tokens; only the first must be there. */
-const tokenizerFileNames = [
+export const tokenizerFileNames = [
   "tokenizer.json",
   "tokenizer_config.json",
   "special_tokens_map.json",

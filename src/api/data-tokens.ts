@@ -1,0 +1,36 @@
+import { join } from "node:path";
+import type { LoadedConfig } from "../config/loaded.ts";
+import type { SampleMaker } from "../tokens/sample.ts";
+import type { Context } from "./context.ts";
+import { findTrainer } from "./trainer.ts";
+
+/** Why there are no tokens of the toy to count. */
+export const toyHasNone =
+  "moxi:tiny makes its tokenizer from your rows when training starts, so there are no tokens yet: these are estimates at four characters a token; name another model with --model";
+
+/**
+ * What makes tokens of rows for the config's base model; null for the toy.
+ *
+ * @throws MoxiError E_MODEL_NOT_FOUND, E_MODEL_UNSUPPORTED, E_MODEL_GATED, E_MODEL_TOKEN, E_NETWORK
+ */
+export async function openSampleMaker(
+  { host, fetch, home }: Context,
+  { config, folder, secrets, hubUrl, env }: LoadedConfig,
+): Promise<SampleMaker | null> {
+  const { findTokenizer } = await import("../model/find-tokenizer.ts");
+  const tokenizer = await findTokenizer({
+    id: config.model,
+    revision: config.revision,
+    baseFolder: folder,
+    token: secrets.huggingFaceToken,
+    hubUrl,
+    fetch,
+    home,
+    env,
+    host,
+  });
+  if (tokenizer === null) return null;
+  const { makeSampleMaker } = await import("../tokens/load.ts");
+  const templates = join(findTrainer().folder, "moxi_train", "finetune", "templates");
+  return makeSampleMaker(tokenizer, config.model, templates);
+}
