@@ -91,13 +91,9 @@ function choose(
         })();
       }
       if (variable(env, "AWS_EC2_METADATA_DISABLED") === "true") throw noCredentials();
+      // Its address, for tests and unusual machines, the SDK takes from the process alone.
       return sdk
-        .fromInstanceMetadata({
-          timeout: 1000,
-          maxRetries: 1,
-          ec2MetadataV1Disabled: true,
-          endpoint: variable(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT") ?? "http://169.254.169.254",
-        } as Parameters<typeof sdk.fromInstanceMetadata>[0])()
+        .fromInstanceMetadata({ timeout: 1000, maxRetries: 1, ec2MetadataV1Disabled: true })()
         .catch((error: unknown) => {
           throw noCredentials(error);
         });
@@ -138,16 +134,20 @@ function readVariables(env: Outside["env"]) {
 
 function profileProvider(env: Outside["env"], settings: AwsSettings): Provider {
   return async () => {
-    const { fromIni } = await import("@aws-sdk/credential-providers");
+    const [{ fromIni, fromSSO }, { loadSharedConfigFiles }] = await Promise.all([
+      import("@aws-sdk/credential-providers"),
+      import("@smithy/core/config"),
+    ]);
     const { region, profile = "default", configFile, credentialsFile } = settings;
-    return fromIni({
-      profile,
-      configFilepath: configFile,
-      filepath: credentialsFile,
-      ignoreCache: true,
-      clientConfig: await stsConfig(settings),
-      parentClientConfig: { region },
-    })();
+    const files = { configFilepath: configFile, filepath: credentialsFile, ignoreCache: true };
+    const common = { ...files, profile, clientConfig: await stsConfig(settings) };
+    const { configFile: sections } = await loadSharedConfigFiles(files);
+    const keys = Object.keys(sections[profile] ?? {});
+    // Asked for by way of fromIni, it looks at the process's own files.
+    if (keys.some((key) => key.startsWith("sso_")) && !keys.includes("role_arn")) {
+      return fromSSO(common)();
+    }
+    return fromIni({ ...common, parentClientConfig: { region } })();
   };
 }
 

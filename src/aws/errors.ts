@@ -19,6 +19,8 @@ interface Failure {
   readonly region: string | undefined;
   /** The underlying system error ("ECONNRESET", "ENOTFOUND" ...). */
   readonly system: string | undefined;
+  /** The error that carries it, at any depth of causes. */
+  readonly systemError: unknown;
 }
 
 /**
@@ -31,10 +33,9 @@ export function translate(error: unknown, context: Doing): MoxiError {
   // A full disk, a file that may not be read: no word of AWS's.
   if (
     failure.status === undefined &&
-    failure.name === "Error" &&
-    /^E(NO|A|P|D|I|R)\w+$/.test(failure.system ?? "")
+    /^(ENOSPC|EDQUOT|EACCES|EPERM|EROFS)$/.test(failure.system ?? "")
   ) {
-    if (!networkCodes.test(failure.system!)) return toMoxiError(error);
+    return toMoxiError(failure.systemError);
   }
   const { code, why, hint } = judge(failure, context);
   return new MoxiError(code, `cannot ${context.doing}: ${printable(why)}`, { hint, cause: error });
@@ -151,8 +152,7 @@ function judge(failure: Failure, context: Doing): Verdict {
     return { code: "E_NETWORK", why, hint };
   }
   // The SDK tells an SSO session that has run out in words only.
-  const expired =
-    /(SSO (session|token)|session associated with this profile|token).{0,60}(expired|invalid)/i;
+  const expired = /(SSO (session|token)|token).{0,80}(expired|invalid|not found)/i;
   if (/^(CredentialsProviderError|TokenProviderError)$/.test(name) && expired.test(message)) {
     return { code: "E_AWS_EXPIRED", why, hint: signInHint(context) };
   }
@@ -234,19 +234,16 @@ function look(error: unknown): Failure {
     text(one["Region"]) ??
     response.headers?.["x-amz-bucket-region"] ??
     /expecting '([a-z0-9-]+)'/.exec(message)?.[1];
-  let system = systemCode(error);
-  for (
-    let cause = one["cause"];
-    system === undefined && cause instanceof Error;
-    cause = cause.cause
-  ) {
-    system = systemCode(cause);
+  let systemError = error;
+  while (systemCode(systemError) === undefined && systemError instanceof Error) {
+    systemError = systemError.cause;
   }
   return {
     name: text(one["Code"]) ?? text(one["name"]) ?? "Error",
     message,
     status: metadata.httpStatusCode,
     region,
-    system,
+    system: systemCode(systemError),
+    systemError,
   };
 }

@@ -66,8 +66,16 @@ export async function startServer(kind: S3Server["kind"]): Promise<S3Server> {
       : spawn(
           versitygw,
           [
-            ...["--port", `127.0.0.1:${port}`, "--cert", tls.certificateFile, "--key", tls.keyFile],
-            ...["--keep-alive", "--quiet", "posix", join(folder, "data")],
+            "--port",
+            `127.0.0.1:${port}`,
+            "--cert",
+            tls.certificateFile,
+            "--key",
+            tls.keyFile,
+            "--keep-alive",
+            "--quiet",
+            "posix",
+            join(folder, "data"),
           ],
           { env, stdio: "ignore" },
         );

@@ -57,8 +57,8 @@ describe.each(kinds)("%s", (kind) => {
           name,
         ).toBe(true);
       }
-      const left = readdirSync(folder, { recursive: true }).filter((name) =>
-        `${name}`.includes(".moxi"),
+      const left = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
+        name.includes(".moxi"),
       );
       expect(left).toEqual([]);
     },

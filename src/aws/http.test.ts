@@ -1,0 +1,121 @@
+import { createServer } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
+import { afterEach, expect, test } from "vitest";
+import { ConnectionPool } from "./http.ts";
+import { Throttle } from "./throttle.ts";
+
+let server: Server | undefined;
+let pool: ConnectionPool | undefined;
+afterEach(() => {
+  pool?.close();
+  server?.close();
+});
+
+/** A server that says the given pieces, one list a request. */
+async function serve(...answers: readonly (readonly string[])[]) {
+  let connections = 0;
+  let next = 0;
+  server = createServer((socket: Socket) => {
+    connections += 1;
+    socket.on("error", () => {});
+    socket.on("data", (chunk: Buffer) => {
+      if (!chunk.includes("\r\n\r\n")) return;
+      const pieces = answers[Math.min(next, answers.length - 1)]!;
+      next += 1;
+      pieces.forEach((piece, index) =>
+        setTimeout(() => (piece === "END" ? socket.destroy() : socket.write(piece)), index * 5),
+      );
+    });
+  });
+  await new Promise<void>((resolve) => server!.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const network = { proxies: {}, authorities: { besides: [] } };
+  pool = new ConnectionPool({ host: "127.0.0.1", port, secure: false }, network);
+  const get = async (method = "GET") => {
+    const { status, body } = await pool!.send({ method, target: "/", headers: { host: "x" } });
+    return `${status} ${body.toString()}`;
+  };
+  return { get, connections: () => connections };
+}
+
+test.each<[string, string[], string]>([
+  ["a length", ["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc"], "200 abc"],
+  [
+    "pieces cut anywhere",
+    ["HTTP/1.1 20", "0 OK\r\nContent-Len", "gth: 3\r\n\r", "\na", "bc"],
+    "200 abc",
+  ],
+  [
+    "chunks",
+    [
+      "HTTP/1.1 403 No\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r",
+      "\nc\r\n0\r\n",
+      "\r\n",
+    ],
+    "403 abc",
+  ],
+  [
+    "an interim answer",
+    ["HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"],
+    "200 ",
+  ],
+  ["nothing", ["HTTP/1.1 204 No Content\r\n\r\n"], "204 "],
+])(
+  "a body with %s is read whole, and the connection is used again",
+  async (_name, pieces, text) => {
+    const { get, connections } = await serve(pieces);
+    expect([await get(), await get(), connections()]).toEqual([text, text, 1]);
+  },
+);
+
+test("HEAD has a length and no body", async () => {
+  const { get } = await serve(["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"]);
+  expect(await get("HEAD")).toBe("200 ");
+});
+
+test.each<[string, string[]]>([
+  ["no HTTP", ["SSH-2.0-x\r\n\r\n"]],
+  ["two lengths", ["HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc"]],
+  ["no length", ["HTTP/1.1 200 OK\r\n\r\nabc"]],
+  ["a length that is none", ["HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nabc"]],
+  ["more than its length", ["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcd"]],
+  ["less than its length", ["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab", "END"]],
+  ["a broken chunk", ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n"]],
+  [
+    "a chunk longer than its size",
+    ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n"],
+  ],
+  ["a head without end", ["HTTP/1.1 200 OK\r\n", `x: ${"y".repeat(70_000)}`]],
+])("an answer with %s is trouble on the way", async (_name, pieces) => {
+  const { get } = await serve(pieces);
+  await expect(get()).rejects.toMatchObject({ code: "ECONNRESET" });
+});
+
+test("a kept connection that the other side has closed costs nothing but a new one", async () => {
+  const { get, connections } = await serve(
+    ["HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na"],
+    ["END"],
+    ["HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nb"],
+  );
+  expect([await get(), await get(), connections()]).toEqual(["200 a", "200 b", 2]);
+});
+
+test("a service that wants fewer requests gets half, and then more again", async () => {
+  const throttle = new Throttle(8);
+  let active = 0;
+  let most = 0;
+  const work = () =>
+    throttle.run(async () => {
+      active += 1;
+      most = Math.max(most, active);
+      await new Promise((resolve) => setImmediate(resolve));
+      active -= 1;
+      throttle.succeeded();
+    });
+  throttle.slowedDown();
+  expect(throttle.current).toBe(4);
+  await Promise.all(Array.from({ length: 4 }, work));
+  expect(most).toBe(4);
+  await Promise.all(Array.from({ length: 60 }, work));
+  expect(throttle.current).toBe(8);
+});

@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { afterAll, expect, test } from "vitest";
+import { sha256 } from "../base/hash.ts";
+import { combineCrc } from "./crc.ts";
+import { hashFiles } from "./hashes.ts";
+import { requireApart, safePath } from "./names.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "moxi-storage-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+test("the CRC-32 of a whole follows from those of its pieces", () => {
+  const bytes = Buffer.from(Array.from({ length: 1000 }, (_, index) => (index * 7919) & 255));
+  for (const cut of [0, 1, 8, 333, 999, 1000]) {
+    const [first, second] = [bytes.subarray(0, cut), bytes.subarray(cut)];
+    expect(combineCrc(crc32(first), crc32(second), second.length)).toBe(crc32(bytes));
+  }
+});
+
+test.each([
+  "../up",
+  "a/../../up",
+  "/etc/passwd",
+  "a//b",
+  "./a",
+  "a/",
+  "",
+  "a\u0000b",
+  "new\nline",
+  "\u001b[31mred",
+  "c1\u009b",
+  "a\\b",
+  "nul",
+  "con.txt",
+  "\ud800",
+  "lost\ufffd",
+  "x".repeat(256),
+  "é".repeat(128),
+])("the name %j is refused", (name) => {
+  const take = () => safePath("/to", name);
+  expect(take).toThrow(expect.objectContaining({ code: "E_FILE_NAME", exitCode: 2 }));
+  // oxlint-disable-next-line no-control-regex
+  expect(take).toThrow(/^[^\u0000-\u001f\u007f-\u009f]+$/);
+});
+
+test.each(["a", "a/b.c", "..a", "a..b/...", "x".repeat(255), "é".repeat(127), "日本 (1)+%20"])(
+  "the name %j is taken as it is",
+  (name) => expect(safePath("/to", name)).toBe(`/to/${name}`),
+);
+
+test("two names for one place are refused", () => {
+  requireApart(["a/b", "a/c", "ab"]);
+  for (const names of [
+    ["a", "a/b"],
+    ["A/b", "a/B"],
+    ["é", "e\u0301"],
+    ["x/y/z", "X"],
+  ]) {
+    expect(() => requireApart(names)).toThrow(expect.objectContaining({ code: "E_FILE_NAME" }));
+  }
+});
+
+test("a file is hashed once, and again when anything about it has changed", async () => {
+  const file = join(folder, "data");
+  const cache = join(folder, "cache", "hashes.json");
+  writeFileSync(file, "one");
+  const later = new Date(Date.now() + 60_000);
+  const hash = async (now = later) => (await hashFiles([file], cache, now))[0]!.sha256;
+  expect(await hash()).toBe(sha256("one"));
+  // A wrong entry shows that the file is not read: only its stamp counts.
+  const { readFileSync } = await import("node:fs");
+  const kept = readFileSync(cache, "utf8");
+  writeFileSync(cache, kept.replace(sha256("one"), "from-the-cache"));
+  expect(await hash()).toBe("from-the-cache");
+
+  // Same size, and the time put back: the inode's own time tells.
+  writeFileSync(file, "two");
+  utimesSync(file, new Date(0), new Date(0));
+  expect(await hash()).toBe(sha256("two"));
+});
+
+test("a file that was changed a moment ago is not trusted to stay", async () => {
+  const file = join(folder, "fresh");
+  const cache = join(folder, "fresh.json");
+  writeFileSync(file, "one");
+  await hashFiles([file], cache, new Date());
+  const { existsSync } = await import("node:fs");
+  expect(existsSync(cache)).toBe(false);
+});
