@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
+import type { ErrorCode } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { formatCount } from "../base/format.ts";
 import { sha256 } from "../base/hash.ts";
@@ -9,7 +10,7 @@ import type { Host } from "../base/host.ts";
 import { canonicalJson, isRecord } from "../base/json.ts";
 import { canonicalRow } from "./canonical.ts";
 import { checkDataset } from "./check.ts";
-import type { DatasetCheck, DatasetStats } from "./check.ts";
+import type { DatasetCheck, DatasetStats, Problem } from "./check.ts";
 import { adapt } from "./forms/form.ts";
 import type { ColumnSettings } from "./forms/form.ts";
 import { readRows } from "./read/rows.ts";
@@ -116,7 +117,7 @@ function refuseBad(check: DatasetCheck, skipBadRows: boolean): void {
     const first = stopping[0]!.places[0];
     const { detail: _, ...place } = first ?? { file: names[0]! };
     throw new MoxiError(
-      "E_DATASET_ROWS",
+      codeOf(stopping),
       bad === 0
         ? `${file} cannot be trained on`
         : `${formatCount(bad)} of ${formatCount(rows.total)} rows of ${file} cannot be trained on`,
@@ -139,6 +140,13 @@ function refuseBad(check: DatasetCheck, skipBadRows: boolean): void {
       place: { file: names[0]! },
     },
   );
+}
+
+/** One code where all errors are of its kind. */
+function codeOf(errors: readonly Problem[]): ErrorCode {
+  const all = (...codes: readonly string[]) => errors.every(({ code }) => codes.includes(code));
+  if (all("syntax", "not-a-number")) return "E_DATASET_SYNTAX";
+  return all("encoding", "nul-byte") ? "E_DATASET_ENCODING" : "E_DATASET_ROWS";
 }
 
 const ofFile = new Set([
