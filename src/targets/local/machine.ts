@@ -6,11 +6,12 @@ import { promisify } from "node:util";
 import { systemCode } from "../../base/errors.ts";
 import { formatBytes } from "../../base/format.ts";
 import { isRecord } from "../../base/json.ts";
-import type { Machine, Plan } from "../../run/plan.ts";
+import type { Machine, Plan, Tracker } from "../../run/plan.ts";
 import { toyModel } from "../../run/recipe.ts";
 import { isIdentity } from "../../store/lock.ts";
 import { isAlive } from "../../store/process.ts";
-import type { Check, Occupant } from "../target.ts";
+import type { Check } from "../../run/check.ts";
+import type { Occupant } from "../target.ts";
 
 /** Where a machine keeps what belongs to it and to no project. */
 export interface Surroundings {
@@ -86,6 +87,41 @@ export async function checkMethod(python: string, env: Surroundings["env"], plan
     const hint = `uv pip install --python ${python} bitsandbytes`;
     return [{ name, code: "E_PYTHON_INSTALL", result: "failed", message, hint }] satisfies Check[];
   }
+}
+
+const trackerPackages: Readonly<Record<Tracker, readonly string[]>> = {
+  tensorboard: ["tensorboard", "tensorboardX"],
+  wandb: ["wandb"],
+  mlflow: ["mlflow"],
+  comet: ["comet_ml"],
+  trackio: ["trackio"],
+};
+
+/** Whether the interpreter that trains has the trackers that were asked for. */
+export async function checkTrackers(
+  python: string,
+  env: Surroundings["env"],
+  { trackers }: Plan,
+): Promise<Check[]> {
+  if (trackers.length === 0) return [];
+  const asked = Object.fromEntries(trackers.map((name) => [name, trackerPackages[name]]));
+  const question = `
+import importlib.util, json, sys
+asked = json.loads(sys.argv[1])
+print(json.dumps([name for name in asked if not any(map(importlib.util.find_spec, asked[name]))]))`;
+  const options = { env, timeout: 60_000 };
+  const args = ["-I", "-c", question, JSON.stringify(asked)];
+  const { stdout } = await promisify(execFile)(python, args, options);
+  const lacking = JSON.parse(stdout) as Tracker[];
+  return trackers.map((tracker): Check => {
+    const name = `tracker ${tracker}`;
+    const [main] = trackerPackages[tracker];
+    const what = main!.replace("_", "-");
+    if (!lacking.includes(tracker)) return { name, result: "ok", message: `${what} is installed` };
+    const message = `the tracker ${tracker} needs the package ${what}, which Moxi does not install`;
+    const hint = `uv pip install --python ${python} ${what}`;
+    return { name, code: "E_PYTHON_INSTALL", result: "failed", message, hint };
+  });
 }
 
 /** In bytes: what the smallest run fills, and what the usual ones do (their models are not known). */
