@@ -211,7 +211,10 @@ def run_trainer(root: Path, job_path: Path, job: dict, story: Story, stop: Stop)
         pipe = Path(private) / "events"
         return supervise(
             trainer_command(python, job_path, job["processes"]),
-            {**trainer_environment(root, job["processes"]), "MOXI_EVENTS": str(pipe)},
+            {
+                **trainer_environment(root, job["processes"], job["trainer"]["trackers"]),
+                "MOXI_EVENTS": str(pipe),
+            },
             pipe,
             job["maxSeconds"],
             story,

@@ -85,6 +85,7 @@ const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
   evalEverySteps: number("score the held-out rows every so many steps"),
   saveEverySteps: number("keep a checkpoint every so many steps"),
   prompts: { ...text("TEXT", "sample this before and after; repeatable"), variadic: true },
+  trackers: { ...text("NAME", "tell metrics to wandb, mlflow, ...; repeatable"), variadic: true },
   generationTokens: number("new tokens a sample may have"),
   maxHours: number("stop, with a checkpoint, after so many hours"),
 };
@@ -95,7 +96,7 @@ type ParameterName<K extends string> = K extends `${infer Group}.${infer Name}`
 
 /** What stricli hands to a command: the text of each setting that was given. */
 export type ConfigFlags = {
-  readonly [K in ConfigKey as ParameterName<K>]?: K extends "prompts" | "rules"
+  readonly [K in ConfigKey as ParameterName<K>]?: K extends "prompts" | "rules" | "trackers"
     ? readonly string[]
     : string;
 };

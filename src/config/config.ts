@@ -1,4 +1,4 @@
-import type { TargetName } from "../run/plan.ts";
+import type { TargetName, Tracker } from "../run/plan.ts";
 import type { Method, Overlong } from "../run/recipe.ts";
 
 /** What a user may write in `moxi.config.ts` (or .json); flags have the same names. Every field is optional. */
@@ -84,6 +84,8 @@ export interface UserConfig {
   saveEverySteps?: number;
   /** Prompts to generate from before and after training. Default: two held-out rows. */
   prompts?: string[];
+  /** Where metrics also go: tensorboard, wandb, mlflow, comet, trackio. Default: nowhere. */
+  trackers?: Tracker[];
   /** New tokens a sample generation may have. Default: 128 */
   generationTokens?: number;
   /** Stop, with a checkpoint, after this many hours. */

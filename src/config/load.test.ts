@@ -88,6 +88,7 @@ describe("precedence", () => {
       evalEverySteps: 5,
       saveEverySteps: 6,
       prompts: ["a", "b"],
+      trackers: ["wandb"],
       generationTokens: 7,
       maxHours: 0.5,
     };

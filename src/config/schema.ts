@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { targetNames } from "../run/plan.ts";
+import { targetNames, trackers } from "../run/plan.ts";
 import { methods, overlongs } from "../run/recipe.ts";
 import type { UserConfig } from "./config.ts";
 
@@ -61,6 +61,7 @@ const settings = {
   evalEverySteps: positive,
   saveEverySteps: positive,
   prompts: z.array(z.string().min(1)),
+  trackers: z.array(z.enum(trackers)),
   generationTokens: positive,
   maxHours: z.number().positive(),
 } satisfies Shape<UserConfig>;

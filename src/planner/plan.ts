@@ -12,6 +12,7 @@ export interface PlanConfig extends Partial<Recipe["training"]>, Partial<Plan["s
   readonly target: TargetName;
   readonly lora: NonNullable<Recipe["lora"]>;
   readonly prompts?: readonly string[];
+  readonly trackers?: Plan["trackers"];
   readonly maxHours?: number;
 }
 
@@ -126,6 +127,7 @@ export function makePlan(input: PlanInput): Plan {
       generationTokens: settle("generationTokens"),
     },
     prompts: config.prompts ?? [],
+    trackers: config.trackers ?? [],
     limits: { maxSeconds: maxHours === null ? null : Math.max(1, Math.round(maxHours * 3600)) },
     decisions,
   });

@@ -43,6 +43,7 @@ const plan: Plan = freezePlan({
     generationTokens: 40,
   },
   prompts: [],
+  trackers: [],
   limits: { maxSeconds: null },
   decisions: [],
 });

@@ -1,4 +1,4 @@
-import type { Plan } from "./plan.ts";
+import type { Plan, Tracker } from "./plan.ts";
 import { toyModel } from "./recipe.ts";
 import type { Method, Overlong } from "./recipe.ts";
 
@@ -33,6 +33,7 @@ export interface TrainerSettings {
   readonly saveEverySteps: number | null;
   readonly generationTokens: number;
   readonly prompts: readonly string[];
+  readonly trackers: readonly Tracker[];
   readonly seed: number;
 }
 
@@ -100,6 +101,7 @@ export function renderJob(plan: Plan, options: JobOptions): Job {
       saveEverySteps: settings.saveEverySteps,
       generationTokens: settings.generationTokens,
       prompts: plan.prompts,
+      trackers: plan.trackers,
       seed: training.seed,
     },
   };

@@ -5,6 +5,11 @@ export type TargetName = "local" | "sagemaker" | "ec2";
 
 export const targetNames: readonly TargetName[] = ["local", "sagemaker", "ec2"];
 
+/** An experiment tracker that a run may tell its metrics to. */
+export type Tracker = "tensorboard" | "wandb" | "mlflow" | "comet" | "trackio";
+
+export const trackers: readonly Tracker[] = ["tensorboard", "wandb", "mlflow", "comet", "trackio"];
+
 /** One place that a target offers to train on. */
 export interface Machine {
   /** "this machine", or an instance type. */
@@ -39,6 +44,8 @@ export interface Plan {
   };
   /** Prompts generated from before and after training. Empty: the first held-out rows. */
   readonly prompts: readonly string[];
+  /** Where metrics also go. */
+  readonly trackers: readonly Tracker[];
   readonly limits: {
     /** Seconds an attempt may take, saving included. */
     readonly maxSeconds: number | null;

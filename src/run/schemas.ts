@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { EventBody, RunEvent } from "./event.ts";
 import type { Job, TrainerSettings } from "./job.ts";
+import { trackers } from "./plan.ts";
 import type { Plan } from "./plan.ts";
 import { methods, overlongs } from "./recipe.ts";
 import type { Recipe } from "./recipe.ts";
@@ -66,6 +67,7 @@ export const planSchema: z.ZodType<Plan> = z.strictObject({
     generationTokens: positive,
   }),
   prompts: z.array(z.string()),
+  trackers: z.array(z.enum(trackers)),
   limits: z.strictObject({ maxSeconds: positive.nullable() }),
   decisions: z.array(decision),
   planHash: hash,
@@ -95,6 +97,7 @@ const trainerSettingsSchema: z.ZodType<TrainerSettings> = z.strictObject({
   saveEverySteps: positive.nullable(),
   generationTokens: positive,
   prompts: z.array(z.string()),
+  trackers: z.array(z.enum(trackers)),
   seed: count,
 });
 

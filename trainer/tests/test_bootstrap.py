@@ -26,7 +26,10 @@ SCHEMA = jsonschema.Draft202012Validator(
     json.loads((TRAINER.parent / "schema/event.json").read_text("utf-8"))
 )
 NONCE = "0123456789abcdef" * 2
-JOB = {"run": "moxi-test", "attempt": 1, "nonce": NONCE, "maxSeconds": None, "processes": 1}
+JOB = {
+    **{"run": "moxi-test", "attempt": 1, "nonce": NONCE, "maxSeconds": None, "processes": 1},
+    "trainer": {"trackers": []},
+}
 
 SPEAK = """
 import json, os, signal, subprocess, sys, time

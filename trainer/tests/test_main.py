@@ -46,6 +46,7 @@ JOB = {
         "saveEverySteps": 2,
         "generationTokens": 4,
         "prompts": ["Tell me of beta 1."],
+        "trackers": [],
         "seed": 7,
     },
 }

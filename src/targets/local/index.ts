@@ -9,7 +9,14 @@ import type { Capabilities, Reading, RunRef, Submission, Target } from "../targe
 import { attemptFiles } from "./files.ts";
 import { layOut } from "./layout.ts";
 import { lastLines, readLog } from "./log.ts";
-import { checkDisk, checkMethod, findMachine, machineHolder, machineLock } from "./machine.ts";
+import {
+  checkDisk,
+  checkMethod,
+  checkTrackers,
+  findMachine,
+  machineHolder,
+  machineLock,
+} from "./machine.ts";
 import { launch, readProcesses, signal } from "./supervisor.ts";
 
 export interface LocalTargetOptions {
@@ -129,6 +136,7 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
     preflight: async (plan) => [
       await checkDisk(join(project, ".moxi"), plan),
       ...(await checkMethod(python, env, plan)),
+      ...(await checkTrackers(python, env, plan)),
     ],
     occupant: () => machineHolder({ env, home }),
     submit,

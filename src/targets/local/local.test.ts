@@ -6,6 +6,7 @@ import { pid } from "node:process";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { plan, run } from "../../../test/fixtures/story.ts";
 import { MoxiError } from "../../base/errors.ts";
+import type { Plan } from "../../run/plan.ts";
 import { jobSchema } from "../../run/schemas.ts";
 import { processStartTime } from "../../store/process.ts";
 import { newAttempt } from "../../store/runs.ts";
@@ -144,6 +145,28 @@ describe("reading", () => {
 
   it("takes a missing log for an empty one", async () => {
     expect(await readLog(files().log, 0, false)).toEqual({ lines: [], next: 0 });
+  });
+});
+
+describe("the trackers", () => {
+  const asking = async (script: string, ...trackers: Plan["trackers"]) => {
+    const path = join(project, "python");
+    await writeFile(path, `#!/bin/sh\n${script}\n`);
+    await chmod(path, 0o755);
+    return (await target(path).preflight({ ...plan(), trackers })).filter((check) =>
+      check.name.startsWith("tracker"),
+    );
+  };
+
+  it("are not asked for when there are none", async () => {
+    expect(await asking("exit 1")).toEqual([]);
+  });
+
+  it("that are not installed fail the check, with what installs them", async () => {
+    const [wandb, comet] = await asking(`echo '["comet"]'`, "wandb", "comet");
+    expect(wandb).toMatchObject({ name: "tracker wandb", result: "ok" });
+    expect(comet).toMatchObject({ result: "failed", code: "E_PYTHON_INSTALL" });
+    expect(comet!.hint).toBe(`uv pip install --python ${join(project, "python")} comet-ml`);
   });
 });
 

@@ -13,6 +13,8 @@ from .errors import TrainingError
 
 TOY_MODEL = "moxi:tiny"
 
+TRACKERS = ("tensorboard", "wandb", "mlflow", "comet", "trackio")
+
 METHODS = ("lora", "qlora", "full")
 OVERLONG = ("drop", "truncate", "error")
 
@@ -47,6 +49,7 @@ class Settings:
     eval_every_steps: int | None = None
     save_every_steps: int | None = None
     prompts: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def _from_job(path: Path) -> Task:
     try:
         job = json.loads(path.read_text("utf-8"))
         trainer = {_snake(key): value for key, value in job["trainer"].items()}
-        settings = Settings(**trainer | {"prompts": tuple(trainer["prompts"])})
+        lists = {name: tuple(trainer[name]) for name in ("prompts", "trackers")}
+        settings = Settings(**trainer | lists)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(
             "job-unreadable", f"{path} is no job that this program reads: {error}"
@@ -109,6 +113,7 @@ def _from_flags(flags: argparse.Namespace) -> Task:
     }
     given["method"] = flags.method or ("full" if flags.model == TOY_MODEL else "lora")
     given["prompts"] = tuple(flags.prompts)
+    given["trackers"] = tuple(flags.trackers)
     if flags.effective_batch is None and flags.micro_batch is not None:
         given["effective_batch"] = flags.micro_batch * (flags.gradient_accumulation_steps or 1)
     local = Path(flags.model).expanduser()
@@ -194,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--lora-dropout", type=_share)
     add("--prompt", dest="prompts", action="append", default=[], help="to answer, may be repeated")
     add("--generation-tokens", type=_count, help="new tokens a sample answer may have")
+    add("--tracker", dest="trackers", action="append", default=[], choices=TRACKERS)
     add("--seed", type=_seed)
     return parser
 

@@ -60,6 +60,7 @@ def run(task: Task, story: Story) -> int:
     from . import model as models
     from .callbacks import Stop
     from .train import Trainer
+    from .trackers import attach
 
     stop = Stop()
     stop.listen()
@@ -113,6 +114,7 @@ def run(task: Task, story: Story) -> int:
         stop,
         begin,
     )
+    attach(trainer, settings.trackers, task, story)
     trainer.start(resumed)
     if stop.requested:
         return stop.exit_code

@@ -38,7 +38,7 @@ KEPT_CHECKPOINTS = 2
 TRAINER_STATE = "trainer_state.json"
 NEVER_LEARNED = {  # settings that change nothing of what is learned
     *("model_path", "micro_batch", "gradient_checkpointing"),
-    *("eval_every_steps", "save_every_steps", "generation_tokens", "prompts"),
+    *("eval_every_steps", "save_every_steps", "generation_tokens", "prompts", "trackers"),
 }
 
 

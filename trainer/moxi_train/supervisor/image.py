@@ -7,6 +7,7 @@ import re
 import site
 import subprocess
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 # All that the training program sees of the environment. Nothing of AWS: no key can reach a log.
@@ -18,12 +19,17 @@ PASSED_ON = re.compile(
 )
 
 
-def trainer_environment(root: Path, processes: int) -> dict[str, str]:
+def trainer_environment(root: Path, processes: int, trackers: Sequence[str]) -> dict[str, str]:
     """The allowed part of this environment, and the names that SageMaker's own toolkit sets.
 
     Raises ValueError when the job was started on more than one machine.
     """
-    allowed = {key: value for key, value in os.environ.items() if PASSED_ON.fullmatch(key)}
+    allowed = {
+        key: value
+        for key, value in os.environ.items()
+        if PASSED_ON.fullmatch(key)
+        or key.startswith(tuple(f"{name.upper()}_" for name in trackers))
+    }
     if processes == 1:
         # One process that sees several GPUs would share them out in transformers' slowest way.
         allowed["CUDA_VISIBLE_DEVICES"] = allowed.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
