@@ -1,11 +1,13 @@
 // Runs the trainer's Python with the development tools (pytest, ruff) beside its locked packages:
 //   node scripts/python.ts -m pytest trainer/tests
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { sha256 } from "../src/base/hash.ts";
 import { ensurePython } from "../src/python/ensure.ts";
+import { withLock } from "../src/store/lock.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const { PYTHONDONTWRITEBYTECODE: _, ...env } = process.env;
@@ -15,7 +17,11 @@ const layer = await ensurePython({
   host: { notify: (notice) => process.stderr.write(`${notice.text}\n`) },
   lockFile: join(root, "trainer/locks/local.txt"),
 });
-const tools = developmentTools(layer.python);
+mkdirSync(join(root, "build"), { recursive: true });
+// Two commands at once: the second waits, and finds everything there.
+const tools = await withLock(join(root, "build/python-tools.lock"), { sleep }, () =>
+  Promise.resolve(developmentTools(layer.python)),
+);
 const path = [join(root, "trainer"), tools, env["PYTHONPATH"]].filter(Boolean).join(":");
 const { status } = spawnSync(layer.python, process.argv.slice(2), {
   stdio: "inherit",

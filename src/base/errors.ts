@@ -46,6 +46,7 @@ export const errorKinds = {
   E_AWS_CREDENTIALS: user(4),
   E_AWS_EXPIRED: user(4),
   E_AWS_DENIED: user(4),
+  E_AWS_ROLE: user(4),
   E_AWS_CLOCK: user(4),
   E_AWS_QUOTA: cloud(5),
   E_AWS_CAPACITY: cloud(5),

@@ -1,18 +1,7 @@
-import type { ErrorCode } from "../base/errors.ts";
 import type { Attempt, TargetStatus } from "../run/attempt.ts";
+import type { Check } from "../run/check.ts";
 import type { RunEvent } from "../run/event.ts";
 import type { Machine, Plan, TargetName } from "../run/plan.ts";
-
-/** One thing that was looked at before anything starts. */
-export interface Check {
-  /** What a failed check ends the command with. */
-  readonly code?: ErrorCode;
-  readonly name: string;
-  readonly result: "ok" | "warning" | "failed";
-  readonly message: string;
-  /** The command that mends it. */
-  readonly hint?: string;
-}
 
 /** What a target can do; asked for by capability, never by the target's name. */
 export interface Capabilities {

@@ -1,8 +1,6 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { S3Client, CreateBucketCommand } from "@aws-sdk/client-s3";
-import { CreateRoleCommand, IAMClient, PutRolePolicyCommand } from "@aws-sdk/client-iam";
 import { describe } from "vitest";
 import { openAws } from "../../src/aws/aws.ts";
 import { silentHost } from "../../src/base/host.ts";
@@ -10,6 +8,7 @@ import { newRunId } from "../../src/run/id.ts";
 import { freezePlan } from "../../src/run/plan.ts";
 import { appendAttempt, createRun, newAttempt, readRun, runsFolder } from "../../src/store/runs.ts";
 import { createSageMakerTarget } from "../../src/targets/sagemaker/index.ts";
+import { openAccount } from "../cloud/account.ts";
 import { rehearsalImage, startCloud } from "../cloud/start.ts";
 import type { Cloud } from "../cloud/start.ts";
 import { plan } from "../fixtures/story.ts";
@@ -30,7 +29,7 @@ async function openSageMaker(): Promise<Harness> {
   const dataset = { train: join(project, "train.jsonl"), eval: join(project, "eval.jsonl") };
   await writeFile(dataset.train, '{"text":"a"}\n');
   await writeFile(dataset.eval, '{"text":"b"}\n');
-  const roleArn = await openAccount(cloud);
+  const roleArn = await setUp(cloud);
   const aws = await openAws({ env: cloud.env, home: project, host: silentHost });
   const clock = {
     now: () => new Date(),
@@ -88,47 +87,15 @@ async function openSageMaker(): Promise<Harness> {
 }
 
 /** A bucket, the execution role with the shipped policies, and quota for the tests. */
-async function openAccount(cloud: Cloud): Promise<string> {
-  const { env, account } = cloud;
-  const config = {
-    endpoint: env["AWS_ENDPOINT_URL"]!,
-    region: env["AWS_REGION"]!,
-    credentials: {
-      accessKeyId: env["AWS_ACCESS_KEY_ID"]!,
-      secretAccessKey: env["AWS_SECRET_ACCESS_KEY"]!,
-    },
-  };
-  const s3 = new S3Client({ ...config, forcePathStyle: true });
-  await s3.send(new CreateBucketCommand({ Bucket: bucket.name }));
-  const iam = new IAMClient(config);
-  const document = async (name: string) => {
-    const file = new URL(`../../infra/policies/${name}.json`, import.meta.url);
-    return (await readFile(file, "utf8"))
-      .replaceAll("BUCKET", bucket.name)
-      .replaceAll("REGION", config.region)
-      .replaceAll("DLC_ACCOUNT", "763104351884")
-      .replaceAll("ACCOUNT", account);
-  };
-  const role = await iam.send(
-    new CreateRoleCommand({
-      RoleName: roleName,
-      AssumeRolePolicyDocument: await document("sagemaker-execution-trust"),
-    }),
-  );
-  await iam.send(
-    new PutRolePolicyCommand({
-      RoleName: roleName,
-      PolicyName: "moxi",
-      PolicyDocument: await document("sagemaker-execution"),
-    }),
-  );
-  for (const name of [
-    "ml.g5.2xlarge for training job usage",
-    "Number of instances across all training jobs",
-  ]) {
+async function setUp(cloud: Cloud): Promise<string> {
+  const account = openAccount(cloud, bucket.name);
+  await account.bucket(bucket.name);
+  const trust = await account.policy("sagemaker-execution-trust");
+  const role = await account.role(roleName, trust, await account.policy("sagemaker-execution"));
+  account.close();
+  const all = "Number of instances across all training jobs";
+  for (const name of ["ml.g5.2xlarge for training job usage", all]) {
     await cloud.order("quota", { name, value: 20 });
   }
-  s3.destroy();
-  iam.destroy();
-  return role.Role!.Arn!;
+  return role;
 }

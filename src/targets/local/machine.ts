@@ -10,7 +10,8 @@ import type { Machine, Plan, Tracker } from "../../run/plan.ts";
 import { toyModel } from "../../run/recipe.ts";
 import { isIdentity } from "../../store/lock.ts";
 import { isAlive } from "../../store/process.ts";
-import type { Check, Occupant } from "../target.ts";
+import type { Check } from "../../run/check.ts";
+import type { Occupant } from "../target.ts";
 
 /** Where a machine keeps what belongs to it and to no project. */
 export interface Surroundings {

@@ -1,0 +1,31 @@
+import type { Grant } from "./grants.ts";
+
+/** An aws-cli command that grants what is missing to a user or role, and nothing more. */
+export function grantCommand(holder: string, name: string, grants: readonly Grant[]): string {
+  const document = {
+    Version: "2012-10-17",
+    Statement: grants.map(({ actions, resource, context }) => ({
+      Effect: "Allow",
+      Action: actions,
+      Resource: widened(resource),
+      ...(context === undefined ? {} : { Condition: { StringEquals: context } }),
+    })),
+  };
+  const [, kind, owner] = /:(user|role)\/(?:.*\/)?([^/]+)$/.exec(holder) ?? [];
+  const policy = `--policy-name ${name} --policy-document ${quoted(JSON.stringify(document))}`;
+  return `aws iam put-${kind}-policy --${kind}-name ${owner} ${policy}`;
+}
+
+/** The same for every job and object of Moxi's, not for one run alone. */
+function widened(resource: string): string {
+  return resource
+    .replace(/:training-job\/.*$/, ":training-job/moxi-*")
+    .replace(/\/moxi\/(code|runs)\/.*$/, "/moxi/*")
+    .replace(/\/moxi\/(checkpoints|models)\/.*$/, "/moxi/$1/*")
+    .replace(/:log-stream:.*$/, ":*");
+}
+
+/** A word as a POSIX shell takes it. */
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

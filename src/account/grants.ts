@@ -1,0 +1,94 @@
+import type { Question } from "../aws/iam.ts";
+import { imageParts } from "./wanted.ts";
+import type { Wanted } from "./wanted.ts";
+
+/** Actions that somebody must be allowed on a resource, and what for. */
+export interface Grant extends Question {
+  /** After "to": "write the run to the bucket". */
+  readonly purpose: string;
+}
+
+const logGroup = "/aws/sagemaker/TrainingJobs";
+
+/** What whoever submits a job must be allowed, besides reading prices and quotas. */
+export function submitterGrants(wanted: Wanted, account: string): Grant[] {
+  const { region, bucket, roleArn, job } = wanted;
+  const partition = roleArn.split(":")[1] ?? "aws";
+  const jobArn = `arn:${partition}:sagemaker:${region}:${account}:training-job/${job}`;
+  return [
+    {
+      purpose: "submit, follow and stop training jobs",
+      actions: ["CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "AddTags"].map(
+        (name) => `sagemaker:${name}`,
+      ),
+      resource: jobArn,
+    },
+    {
+      purpose: "hand the role to SageMaker",
+      actions: ["iam:PassRole"],
+      resource: roleArn,
+      context: { "iam:PassedToService": "sagemaker.amazonaws.com" },
+    },
+    {
+      purpose: "see what is in the bucket",
+      actions: ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
+      resource: `arn:${partition}:s3:::${bucket}`,
+    },
+    {
+      purpose: "send data to the bucket and fetch models from it",
+      actions: ["GetObject", "PutObject", "AbortMultipartUpload", "ListMultipartUploadParts"].map(
+        (name) => `s3:${name}`,
+      ),
+      resource: `arn:${partition}:s3:::${bucket}/moxi/runs/${job}`,
+    },
+    {
+      purpose: "follow the log",
+      actions: ["logs:GetLogEvents"],
+      resource: `arn:${partition}:logs:${region}:${account}:log-group:${logGroup}:log-stream:${job}`,
+    },
+    {
+      purpose: "find the log",
+      actions: ["logs:DescribeLogStreams"],
+      resource: `arn:${partition}:logs:${region}:${account}:log-group:${logGroup}`,
+    },
+  ];
+}
+
+/** What the role that a job runs as must be allowed. */
+export function executionGrants(wanted: Wanted, account: string): Grant[] {
+  const { region, bucket, roleArn, job, image } = wanted;
+  const partition = roleArn.split(":")[1] ?? "aws";
+  const stream = `arn:${partition}:logs:${region}:${account}:log-group:${logGroup}:log-stream:${job}`;
+  const parts = imageParts(image);
+  const grants: Grant[] = [
+    {
+      purpose: "find its inputs in the bucket",
+      actions: ["s3:ListBucket"],
+      resource: `arn:${partition}:s3:::${bucket}`,
+      context: { "s3:prefix": "moxi/code/" },
+    },
+    {
+      purpose: "read its inputs",
+      actions: ["s3:GetObject"],
+      resource: `arn:${partition}:s3:::${bucket}/moxi/code/${job}`,
+    },
+    ...["checkpoints", "models"].map((folder) => ({
+      purpose: `write ${folder}`,
+      actions: ["s3:PutObject"],
+      resource: `arn:${partition}:s3:::${bucket}/moxi/${folder}/${job}`,
+    })),
+    {
+      purpose: "write its log",
+      actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
+      resource: stream,
+    },
+  ];
+  if (parts !== undefined) {
+    grants.push({
+      purpose: "fetch its image",
+      actions: ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+      resource: `arn:${partition}:ecr:${parts.region}:${parts.registry}:repository/${parts.repository}`,
+    });
+  }
+  return grants;
+}

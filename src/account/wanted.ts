@@ -1,0 +1,39 @@
+/** What one training job asks of an account: the real names, so that the checks ask about these. */
+export interface Wanted {
+  readonly region: string;
+  readonly bucket: string;
+  /** The role that the job runs as. */
+  readonly roleArn: string;
+  /** "ml.g5.2xlarge" */
+  readonly instance: string;
+  readonly spot: boolean;
+  /** The container image: "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>". */
+  readonly image: string;
+  /** How long the job may run, in seconds. */
+  readonly maxSeconds: number;
+  /** The job's name, as it will be submitted. */
+  readonly job: string;
+}
+
+/** An image's address in its parts; undefined for one that is in no registry of AWS's. */
+export function imageParts(
+  image: string,
+): { registry: string; region: string; repository: string; version: string } | undefined {
+  const found =
+    /^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\/([^:@]+)(?:@(sha256:[0-9a-f]{64})|:([\w.-]+))$/.exec(
+      image,
+    );
+  if (found === null) return undefined;
+  const [, registry, region, repository, digest, tag] = found;
+  return {
+    registry: registry!,
+    region: region!,
+    repository: repository!,
+    version: (digest ?? tag)!,
+  };
+}
+
+/** "arn:aws:iam::1:role/path/Name" -> "Name" */
+export function roleName(arn: string): string {
+  return arn.slice(arn.lastIndexOf("/") + 1);
+}
