@@ -1,0 +1,37 @@
+import { buildCommand } from "@stricli/core";
+import type { Cli } from "../../cli.ts";
+import { bare, configFlags } from "../../flags.ts";
+import type { ConfigFlags } from "../../flags.ts";
+import { json } from "../parameters.ts";
+import { datasetArgument } from "./parameters.ts";
+import type { DatasetArgs } from "./parameters.ts";
+
+export interface DataConvertFlags {
+  readonly json: boolean;
+  readonly to: "chat" | "openai" | "prompt" | "alpaca" | "sharegpt" | "text";
+  readonly out?: string;
+}
+
+export const convert = buildCommand<DataConvertFlags & ConfigFlags, DatasetArgs, Cli>({
+  loader: () => import("./convert.run.ts"),
+  parameters: {
+    positional: datasetArgument,
+    flags: bare({
+      ...configFlags,
+      to: {
+        kind: "enum",
+        values: ["chat", "openai", "prompt", "alpaca", "sharegpt", "text"],
+        brief: "the format of the new rows",
+      },
+      out: {
+        kind: "parsed",
+        brief: "the new file (NAME.FORMAT.jsonl beside the dataset)",
+        placeholder: "FILE",
+        parse: (input: string) => input,
+        optional: true,
+      },
+      json,
+    }),
+  },
+  docs: { brief: "write your dataset in another format, and tell what is lost" },
+});

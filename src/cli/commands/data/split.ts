@@ -1,0 +1,31 @@
+import { buildCommand } from "@stricli/core";
+import type { Cli } from "../../cli.ts";
+import { bare, configFlags } from "../../flags.ts";
+import type { ConfigFlags } from "../../flags.ts";
+import { json } from "../parameters.ts";
+import { datasetArgument } from "./parameters.ts";
+import type { DatasetArgs } from "./parameters.ts";
+
+export interface DataSplitFlags {
+  readonly json: boolean;
+  readonly out?: string;
+}
+
+export const split = buildCommand<DataSplitFlags & ConfigFlags, DatasetArgs, Cli>({
+  loader: () => import("./split.run.ts"),
+  parameters: {
+    positional: datasetArgument,
+    flags: bare({
+      ...configFlags,
+      out: {
+        kind: "parsed",
+        brief: "the folder for both files (the dataset's)",
+        placeholder: "FOLDER",
+        parse: (input: string) => input,
+        optional: true,
+      },
+      json,
+    }),
+  },
+  docs: { brief: "write rows to learn from and rows to judge by as two files" },
+});
