@@ -1,8 +1,9 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import type { Aws } from "../../aws/aws.ts";
 import type { Bucket } from "../../aws/s3.ts";
 import { isMoxiError, MoxiError } from "../../base/errors.ts";
+import { writeFileAtomic } from "../../base/files.ts";
 import type { Host } from "../../base/host.ts";
 import { makeBundle } from "../../bundle/bundle.ts";
 import type { FetchedWheel } from "../../bundle/wheels.ts";
@@ -13,6 +14,7 @@ import { uploadContent } from "../../storage/content.ts";
 import type { ContentFile } from "../../storage/content.ts";
 import { upload } from "../../storage/upload.ts";
 import type { LocalFile } from "../../storage/upload.ts";
+import { withLock } from "../../store/lock.ts";
 import type { Submission } from "../target.ts";
 import { trainingJobRequest } from "./request.ts";
 import type { Channel } from "./request.ts";
@@ -31,7 +33,7 @@ export interface SubmitOptions {
   /** Values that may be in no file that is sent. */
   readonly secrets: readonly string[];
   readonly host: Host;
-  readonly clock: { now(): Date };
+  readonly clock: { now(): Date; sleep(milliseconds: number): Promise<void> };
 }
 
 /**
@@ -43,6 +45,13 @@ export interface SubmitOptions {
  *   and aws throw
  */
 export async function submitAttempt(submission: Submission, options: SubmitOptions): Promise<void> {
+  const sent = join(submission.folder, "sent");
+  await mkdir(sent, { recursive: true });
+  // Two commands at once would change files under each other's feet.
+  await withLock(join(sent, "lock"), options.clock, () => sendAndCreate(submission, options));
+}
+
+async function sendAndCreate(submission: Submission, options: SubmitOptions): Promise<void> {
   const { run, plan, attempt } = submission;
   const { aws, bucket, roleArn, image } = options;
   const sagemaker = await aws.sagemaker();
@@ -150,7 +159,6 @@ async function written(
   key: string,
 ): Promise<LocalFile> {
   const path = join(folder, name);
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
   return { path, key };
 }
