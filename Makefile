@@ -41,6 +41,7 @@ bench: $(dataset) ## Measure what docs/performance.md claims
 
 soak: $(dataset) ## Long randomised runs
 	@node test/soak.ts
+	@node test/soak-s3.ts
 
 clean: ## Remove what the other commands made here (never .moxi: your runs)
 	rm -rf node_modules dist build data/sft
