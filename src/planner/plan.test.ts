@@ -62,8 +62,13 @@ describe("what nobody set", () => {
   test("what the trainer decides stays open", () => {
     const { settings, recipe } = makePlan(input);
     const open = { microBatch: null, gradientCheckpointing: null, evalEverySteps: null };
-    expect(settings).toEqual({ ...open, saveEverySteps: null, generationTokens: 128 });
+    const rhythm = { saveEverySteps: null, sampleEverySteps: null };
+    expect(settings).toEqual({ ...open, ...rhythm, generationTokens: 128 });
     expect(recipe.training.maxSeqLength).toBeNull();
+  });
+
+  test("the best weights are kept, and nothing ends a training early", () => {
+    expect(makePlan(input).recipe.training).toMatchObject({ keep: "best", earlyStopping: null });
   });
 });
 
@@ -78,6 +83,8 @@ describe("what the user set", () => {
     maxGradNorm: 2,
     maxSeqLength: 512,
     overlong: "truncate",
+    earlyStopping: 3,
+    keep: "last",
     seed: 0,
   } as const;
   const settings = {
@@ -85,6 +92,7 @@ describe("what the user set", () => {
     gradientCheckpointing: false,
     evalEverySteps: 5,
     saveEverySteps: 6,
+    sampleEverySteps: 7,
     generationTokens: 9,
   };
 
@@ -140,6 +148,13 @@ describe("an adapter to start from", () => {
     expect(recipe).toMatchObject({ adapter: hash("d"), lora: adapter.lora });
     expect(recipeHash).not.toBe(makePlan({ ...input, adapter: null }).recipeHash);
     expect(JSON.stringify(recipe)).not.toContain("moxi-a");
+    const sources = { from: { source: "flag", where: "--from" } };
+    const { decisions } = makePlan({ ...input, sources, adapter });
+    expect(decisions).toContainEqual({
+      name: "from",
+      value: "moxi-a",
+      reason: "set by you (--from)",
+    });
   });
 
   test("keeps its shape; its dropout may be another", () => {

@@ -67,6 +67,7 @@ export function makePlan(input: PlanInput): Plan {
   const leave = <T extends Decision["value"]>(name: string, set: T | null | undefined): T | null =>
     set === undefined || set === null ? null : decide(name, set, "given");
 
+  if (adapter !== null) decide("from", adapter.run, "given");
   const recipe: Recipe = {
     formatVersion: 1,
     model: { id: model.id, revision: model.revision, fingerprint: model.fingerprint },
@@ -105,6 +106,8 @@ export function makePlan(input: PlanInput): Plan {
       maxGradNorm: settle("maxGradNorm"),
       maxSeqLength: leave("maxSeqLength", config.maxSeqLength),
       overlong: settle("overlong"),
+      earlyStopping: leave("earlyStopping", config.earlyStopping),
+      keep: settle("keep"),
       seed: settle("seed"),
     },
     trainer: { code: trainer.code, lock: trainer.lock },
@@ -124,6 +127,7 @@ export function makePlan(input: PlanInput): Plan {
       gradientCheckpointing: leave("gradientCheckpointing", config.gradientCheckpointing),
       evalEverySteps: leave("evalEverySteps", config.evalEverySteps),
       saveEverySteps: leave("saveEverySteps", config.saveEverySteps),
+      sampleEverySteps: leave("sampleEverySteps", config.sampleEverySteps),
       generationTokens: settle("generationTokens"),
     },
     prompts: config.prompts ?? [],
