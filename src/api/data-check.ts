@@ -6,6 +6,7 @@ import { ruleCodes } from "../dataset/rules/catalog.ts";
 import type { Level } from "../dataset/rules/catalog.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
+import { localDataset } from "./data-source.ts";
 
 export interface DataCheckOptions {
   /** The dataset, from where the command was given; else the config's. */
@@ -28,10 +29,12 @@ export async function dataCheck(
   context: Context,
   { path, evalPath, flags, maxPlaces }: DataCheckOptions = {},
 ): Promise<DatasetCheck> {
-  const { config } = await load(context, flags);
+  const loaded = await load(context, flags);
+  const { config } = loaded;
   const { checkDataset } = await import("../dataset/check.ts");
-  return checkDataset({
-    path: path ?? config.dataset,
+  const dataset = await localDataset(context, loaded, path ?? config.dataset);
+  const check = await checkDataset({
+    path: dataset,
     cwd: context.cwd,
     evalPath,
     ...checkSettings(config),
@@ -40,6 +43,11 @@ export async function dataCheck(
     maxPlaces,
     host: context.host,
   });
+  // Only a model that was asked for is looked at: it may have to be loaded.
+  if (flags?.["model"] === undefined || check.unreadable !== null) return check;
+  const { tokenProblems } = await import("./data-tokens.ts");
+  const more = await tokenProblems(context, loaded, { path: dataset, maxPlaces });
+  return { ...check, problems: [...check.problems, ...more] };
 }
 
 /** What the config says of the check. @throws MoxiError E_CONFIG_INVALID for a rule that is none */

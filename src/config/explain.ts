@@ -1,4 +1,4 @@
-import { relative } from "node:path";
+import { isAbsolute, relative } from "node:path";
 import { isRecord } from "../base/json.ts";
 import type { LoadedConfig, Source } from "./loaded.ts";
 
@@ -19,7 +19,7 @@ export function explain(loaded: LoadedConfig): Explained[] {
   const dataset = relative(folder, config.dataset);
   const values = {
     ...config,
-    dataset: dataset.startsWith("..") ? config.dataset : dataset,
+    dataset: isAbsolute(config.dataset) && !dataset.startsWith("..") ? dataset : config.dataset,
     aws,
     huggingFace: outside,
   };

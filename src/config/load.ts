@@ -105,7 +105,9 @@ function anchorPaths({ values }: Settings, folder: string, { cwd, home }: LoadOp
   const dataset = values.get("dataset")!;
   values.set("dataset", {
     ...dataset,
-    value: resolvePath(dataset.value as string, start(dataset), home),
+    value: isAddress(dataset.value as string)
+      ? dataset.value
+      : resolvePath(dataset.value as string, start(dataset), home),
   });
   const model = values.get("model")!;
   const id = model.value as string;
@@ -114,6 +116,11 @@ function anchorPaths({ values }: Settings, folder: string, { cwd, home }: LoadOp
     const path = relative(folder, resolve(cwd, id));
     values.set("model", { ...model, value: looksLikePath(path) ? path : `./${path}` });
   }
+}
+
+/** A dataset that lies elsewhere: s3://BUCKET/KEY or hf://datasets/ORG/NAME. */
+function isAddress(dataset: string): boolean {
+  return /^(?:s3|hf):\/\//.test(dataset);
 }
 
 function nested({ values }: Settings): Config {

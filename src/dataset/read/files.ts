@@ -23,7 +23,7 @@ export interface DatasetFiles {
 }
 
 /** Endings by which a folder's files of rows are told from its other files. */
-const rowsEnding = /\.(?:jsonl?|ndjson|csv|tsv|parquet)(?:\.(?:gz|zst))?$/i;
+export const rowsEnding = /\.(?:jsonl?|ndjson|csv|tsv|parquet)(?:\.(?:gz|zst))?$/i;
 const maxDepth = 32;
 
 /**

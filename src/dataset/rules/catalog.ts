@@ -239,6 +239,47 @@ export const rules = {
     "almost the same as a row on the other side of the split",
     "keep both on one side, e.g. with split.groupBy",
   ),
+  // What the base model's tokenizer and chat template make of it; looked for with --model.
+  "template-refused": row(
+    "error",
+    "the model's chat template refuses the row",
+    "change the row, or choose a model whose template takes such conversations",
+  ),
+  "template-drops": row(
+    "error",
+    "the model's chat template leaves a part of the row out",
+    "take that part out of the rows, or choose a model whose template shows it",
+  ),
+  "nothing-to-learn": row(
+    "error",
+    "no token is learned",
+    "see that an answer has text and no weight 0",
+  ),
+  "answer-cut-off": row(
+    "warning",
+    "the whole answer lies behind the limit: nothing of it is learned",
+    "raise maxSeqLength, or shorten the prompt",
+  ),
+  "answer-cut": row(
+    "warning",
+    "the answer is cut at the limit: the model learns to stop there",
+    "raise maxSeqLength, or set overlong to drop",
+  ),
+  "too-long": row(
+    "warning",
+    "longer than the limit, and left out",
+    "raise maxSeqLength, or shorten the row",
+  ),
+  "no-end-token": row(
+    "warning",
+    "an answer ends without a token to stop at",
+    "choose a model whose template ends its answers",
+  ),
+  "doubled-start": row(
+    "warning",
+    "the token that starts a text stands there twice",
+    "take it out of the text: the tokenizer or the template writes it",
+  ),
 } as const satisfies Record<string, Rule>;
 
 export type RuleCode = keyof typeof rules;

@@ -1,6 +1,6 @@
 import type { RuleCode } from "./catalog.ts";
 import { findCandidates, nearSimilarity, shinglesOf, similarity } from "./near.ts";
-import { FirstRows, maxSketches } from "./table.ts";
+import { FirstRows, maxSketches, slotsFor } from "./table.ts";
 import type { RowTable } from "./table.ts";
 
 export interface ComparisonOptions {
@@ -19,11 +19,13 @@ export class Comparison {
   readonly #table: RowTable;
   readonly #options: ComparisonOptions;
   readonly #equal: Uint8Array;
+  readonly #slots: Int32Array;
 
   constructor(table: RowTable, options: ComparisonOptions) {
     this.#table = table;
     this.#options = options;
     this.#equal = new Uint8Array(table.rows);
+    this.#slots = slotsFor(table.rows);
   }
 
   get limited(): boolean {
@@ -38,7 +40,7 @@ export class Comparison {
 
   #findEqual(): void {
     const table = this.#table;
-    const first = new FirstRows(table.rows, (row) => table.identity(row));
+    const first = new FirstRows(this.#slots, (row) => table.identity(row));
     for (let row = 0; row < table.rows; row++) {
       if (Number.isNaN(table.identity(row))) {
         this.#equal[row] = 1;
@@ -58,7 +60,7 @@ export class Comparison {
 
   #findConflicts(): void {
     const table = this.#table;
-    const first = new FirstRows(table.rows, (row) => table.prompt(row));
+    const first = new FirstRows(this.#slots, (row) => table.prompt(row));
     for (let row = 0; row < table.rows; row++) {
       if (this.#equal[row] === 1 || Number.isNaN(table.prompt(row))) continue;
       const like = first.of(row);
@@ -67,7 +69,7 @@ export class Comparison {
   }
 
   async #findNear(): Promise<void> {
-    const candidates = findCandidates(this.#table, (row) => this.#equal[row] === 1);
+    const candidates = findCandidates(this.#table, this.#slots, (row) => this.#equal[row] === 1);
     if (candidates.length === 0) return;
     const looked = candidates.slice(0, maxPairs);
     const wanted = new Set(looked.flatMap(({ row, like }) => [row, like]));

@@ -23,9 +23,12 @@ export interface Candidate {
  * Pairs of rows that look alike by their sketches (MinHash of one permutation, in bands): at most
  * one earlier row for each row, the one that looks most alike.
  */
-export function findCandidates(table: RowTable, skip: (row: number) => boolean): Candidate[] {
+export function findCandidates(
+  table: RowTable,
+  slots: Int32Array,
+  skip: (row: number) => boolean,
+): Candidate[] {
   const rows = table.sketched;
-  const slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * rows + 2)));
   const mask = slots.length - 1;
   const next = new Int32Array(rows);
   const best = new Map<number, { like: number; likeness: number }>();

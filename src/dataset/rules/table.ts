@@ -94,13 +94,19 @@ export class RowTable {
   }
 }
 
+/** Room for the hashes of so many rows: a power of two, at most half full. */
+export function slotsFor(rows: number): Int32Array {
+  return new Int32Array(2 ** Math.ceil(Math.log2(2 * rows + 2)));
+}
+
 /** The first row of each value, as it comes; NaN has none. */
 export class FirstRows {
   readonly #slots: Int32Array;
   readonly #value: (row: number) => number;
 
-  constructor(rows: number, value: (row: number) => number) {
-    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * rows + 2))).fill(-1);
+  /** @param slots of {@link slotsFor}: used again from one search to the next */
+  constructor(slots: Int32Array, value: (row: number) => number) {
+    this.#slots = slots.fill(-1);
     this.#value = value;
   }
 
