@@ -113,9 +113,9 @@ const without = (sid: string) => (policy: Policy) => ({
 test("an account that is set up as the guide says passes every check", async () => {
   const checks = await check();
   expect(checks.filter(({ result }) => result !== "ok")).toEqual([]);
-  expect(checks.map(({ name }) => name)).toEqual([
-    ...["credentials", "role", "bucket", "your permissions", "role permissions", "quota", "image"],
-  ]);
+  const names =
+    "credentials, role, bucket, your permissions, role permissions, quota, image, price";
+  expect(checks.map(({ name }) => name).join(", ")).toBe(names);
 });
 
 describe("mended by the printed command", () => {
@@ -221,6 +221,12 @@ describe("mended by a person", () => {
     );
   });
 
+  test("a type that has no price", async () => {
+    const wrong = failed(await check({ instance: "ml.g5.3xlarge" }));
+    expect(wrong).toMatchObject([{ name: "price", code: "E_BUDGET" }]);
+    expect(exitCode(wrong[0]!)).toBe(6);
+  });
+
   test("a bucket that the user may not see", async () => {
     const env = await person(without("BucketList"));
     const names = failed(await check({}, env)).map(({ name }) => name);
@@ -231,7 +237,7 @@ describe("mended by a person", () => {
 describe("unknown is a warning, never ok", () => {
   test.each([
     ["PreflightRoleChecks", ["role", "your permissions", "role permissions"]],
-    ["PreflightReadOnly", ["quota"]],
+    ["PreflightReadOnly", ["quota", "price"]],
     ["ListJobs", ["quota"]],
     ["ImageExists", ["image"]],
   ])("a user without %s", async (sid, names) => {
@@ -248,6 +254,15 @@ describe("unknown is a warning, never ok", () => {
     const [first] = await check({}, cloud.env);
     expect(first).toMatchObject({ name: "credentials", result: "warning" });
   });
+});
+
+test("the price is the limit at today's price, or at that of the catalog with its date", async () => {
+  const price = (checks: readonly Check[]) => checks.find(({ name }) => name === "price")!.message;
+  expect(price(await check({ maxSeconds: 7200 }))).toBe(
+    "at most $3.03: ml.g5.2xlarge costs $1.515 an hour in us-east-1",
+  );
+  const blind = await check({ maxSeconds: 7200 }, await person(without("PreflightReadOnly")));
+  expect(price(blind)).toMatch(/^at most \$3\.03 by the prices of 2026-08 in us-east-1/);
 });
 
 test("none of the checks has written anything", async () => {

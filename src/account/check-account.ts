@@ -4,6 +4,7 @@ import { checkBucket } from "./checks/bucket.ts";
 import { checkIdentity } from "./checks/identity.ts";
 import { checkImage } from "./checks/image.ts";
 import { checkPermissions } from "./checks/permissions.ts";
+import { checkPrice } from "./checks/price.ts";
 import { checkQuota } from "./checks/quota.ts";
 import { checkRole } from "./checks/role.ts";
 import { executionGrants, submitterGrants } from "./grants.ts";
@@ -37,6 +38,7 @@ export async function checkAccount(aws: Aws, wanted: Wanted): Promise<readonly C
         ]),
     checkQuota(aws, wanted),
     checkImage(aws, wanted),
+    checkPrice(aws, wanted),
   ]);
   return [check, role, ...others];
 }
