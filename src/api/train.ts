@@ -21,6 +21,7 @@ import type { Submission, Target } from "../targets/target.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
+import { localDataset } from "./data-source.ts";
 import { openRunFolder, refsOf, viewOf } from "./open.ts";
 import { awaitMachine, preflight, preparePython } from "./ready.ts";
 import type { WhenBusy } from "./ready.ts";
@@ -103,7 +104,7 @@ async function makeReady(context: Context, loaded: LoadedConfig): Promise<Ready>
   ]);
 
   const dataset = await prepareDataset({
-    path: config.dataset,
+    path: await localDataset(context, loaded, config.dataset),
     cwd: context.cwd,
     split: config.split,
     ...checkSettings(config),
