@@ -1,7 +1,11 @@
 import { join } from "node:path";
 import type { LoadedConfig } from "../config/loaded.ts";
+import { readDataset } from "../dataset/canonical-rows.ts";
+import type { Problem } from "../dataset/check.ts";
+import { levelsOf } from "../dataset/rules/catalog.ts";
 import type { SampleMaker } from "../tokens/sample.ts";
 import type { Context } from "./context.ts";
+import { checkSettings } from "./data-check.ts";
 import { findTrainer } from "./trainer.ts";
 
 /** Why there are no tokens of the toy to count. */
@@ -33,4 +37,29 @@ export async function openSampleMaker(
   const { makeSampleMaker } = await import("../tokens/load.ts");
   const templates = join(findTrainer().folder, "moxi_train", "finetune", "templates");
   return makeSampleMaker(tokenizer, config.model, templates);
+}
+
+/**
+ * What the base model's tokenizer and chat template find in a dataset that has no errors of its own
+ * to tell; nothing for the toy.
+ *
+ * @throws MoxiError as openSampleMaker does, and with one of the E_DATASET codes
+ */
+export async function tokenProblems(
+  context: Context,
+  loaded: LoadedConfig,
+  { path, maxPlaces }: { readonly path: string; readonly maxPlaces?: number | undefined },
+): Promise<readonly Problem[]> {
+  const maker = await openSampleMaker(context, loaded);
+  if (maker === null) return [];
+  const { TokenSurvey } = await import("../tokens/survey.ts");
+  const { config } = loaded;
+  const survey = new TokenSurvey(maker, { ...config, maxPlaces });
+  const { columns, levels, strict } = checkSettings(config);
+  for await (const row of readDataset({ path, cwd: context.cwd, columns })) survey.add(row);
+  const wanted = levelsOf({ levels, strict });
+  return survey.finish().problems.flatMap((problem) => {
+    const severity = wanted[problem.code];
+    return severity === "off" ? [] : [{ ...problem, severity }];
+  });
 }

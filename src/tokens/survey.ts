@@ -1,76 +1,25 @@
 import { printable } from "../base/format.ts";
 import type { DatasetRow } from "../dataset/canonical-rows.ts";
+import type { Problem, ProblemPlace } from "../dataset/check.ts";
+import { rules } from "../dataset/rules/catalog.ts";
+import type { RuleCode } from "../dataset/rules/catalog.ts";
 import { TemplateRefusal } from "../model/template.ts";
 import type { Overlong } from "../run/recipe.ts";
 import { TemplateDrops, Unrendered } from "./sample.ts";
 import type { Sample, SampleMaker } from "./sample.ts";
 
 /** What tokens tell of rows, by what the training program would do with them. */
-export const tokenRules = {
-  "template-refused": {
-    severity: "error",
-    cause: "the model's chat template refuses the row",
-    remedy: "change the row, or choose a model whose template takes such conversations",
-  },
-  "template-drops": {
-    severity: "error",
-    cause: "the model's chat template leaves a part of the row out",
-    remedy: "take that part out of the rows, or choose a model whose template shows it",
-  },
-  "nothing-to-learn": {
-    severity: "error",
-    cause: "no token is learned",
-    remedy: "see that an answer has text and no weight 0, and that it lies within the limit",
-  },
-  "answer-cut-off": {
-    severity: "warning",
-    cause: "the whole answer lies behind the limit: nothing of the row is learned",
-    remedy: "raise maxSeqLength, or shorten the prompt",
-  },
-  "answer-cut": {
-    severity: "warning",
-    cause: "the answer is cut at the limit: the model learns to stop there",
-    remedy: "raise maxSeqLength, or set overlong to drop",
-  },
-  "too-long": {
-    severity: "warning",
-    cause: "longer than the limit, and left out",
-    remedy: "raise maxSeqLength, or shorten the row",
-  },
-  "no-end-token": {
-    severity: "warning",
-    cause: "an answer ends without a token to stop at",
-    remedy: "choose a model whose template ends its answers, or write the template anew",
-  },
-  "doubled-start": {
-    severity: "warning",
-    cause: "the token that starts a text stands there twice",
-    remedy: "take it out of the text: the tokenizer or the template writes it",
-  },
-} as const satisfies Record<
-  string,
-  { severity: "error" | "warning"; cause: string; remedy: string }
->;
-
-export type TokenRule = keyof typeof tokenRules;
-
-export interface TokenPlace {
-  readonly file: string;
-  readonly line: number;
-  readonly row: number;
-  /** Safe to print. */
-  readonly detail?: string;
-}
-
-export interface TokenProblem {
-  readonly code: TokenRule;
-  readonly severity: "error" | "warning";
-  /** Rows; exact, however many places are kept. */
-  readonly count: number;
-  readonly cause: string;
-  readonly remedy: string;
-  readonly places: readonly TokenPlace[];
-}
+const codes = [
+  "template-refused",
+  "template-drops",
+  "nothing-to-learn",
+  "answer-cut-off",
+  "answer-cut",
+  "too-long",
+  "no-end-token",
+  "doubled-start",
+] as const satisfies readonly RuleCode[];
+type TokenRule = (typeof codes)[number];
 
 export interface TokenStats {
   /** Rows that became sequences, and the sequences. */
@@ -90,7 +39,7 @@ export interface TokenStats {
   readonly family: string | null;
   /** Why counts may differ from training; empty where they are the same. */
   readonly estimates: readonly string[];
-  readonly problems: readonly TokenProblem[];
+  readonly problems: readonly Problem[];
 }
 
 export interface SurveyOptions {
@@ -100,6 +49,8 @@ export interface SurveyOptions {
   /** Places kept of each problem. Default: 5. */
   readonly maxPlaces?: number | undefined;
 }
+
+type RowPlace = Pick<DatasetRow, "file" | "line" | "row">;
 
 /** Numbers without end in the memory of numbers. */
 class Numbers {
@@ -136,7 +87,7 @@ export class TokenSurvey {
   readonly #places = new Numbers();
   readonly #files: string[] = [];
   readonly #counts = new Map<TokenRule, number>();
-  readonly #kept = new Map<TokenRule, TokenPlace[]>();
+  readonly #kept = new Map<TokenRule, ProblemPlace[]>();
   readonly #unrendered = new Map<string, number>();
   #rows = 0;
 
@@ -257,12 +208,12 @@ export class TokenSurvey {
     totals.learned += learned;
   }
 
-  #placeOf(index: number): TokenPlace {
+  #placeOf(index: number): RowPlace {
     const [file, line, row] = this.#places.view.subarray(3 * index, 3 * index + 3);
     return { file: this.#files[file!]!, line: line!, row: row! };
   }
 
-  #found(code: TokenRule, { file, line, row }: TokenPlace, detail?: string): void {
+  #found(code: TokenRule, { file, line, row }: RowPlace, detail?: string): void {
     this.#counts.set(code, (this.#counts.get(code) ?? 0) + 1);
     const places = this.#kept.get(code) ?? [];
     this.#kept.set(code, places);
@@ -271,15 +222,14 @@ export class TokenSurvey {
     places.push({ file, line, row, ...said });
   }
 
-  #problems(): TokenProblem[] {
-    return (Object.keys(tokenRules) as TokenRule[])
+  #problems(): Problem[] {
+    return codes
       .filter((code) => this.#counts.has(code))
-      .map((code) => ({
-        code,
-        ...tokenRules[code],
-        count: this.#counts.get(code)!,
-        places: this.#kept.get(code)!,
-      }));
+      .map((code) => {
+        const { severity, cause, remedy } = rules[code];
+        const places = this.#kept.get(code)!;
+        return { code, severity, count: this.#counts.get(code)!, cause, remedy, places };
+      });
   }
 }
 

@@ -270,5 +270,14 @@ test("every rule is planted here or where folders and groups are tested", () => 
     "mixed-files",
     "ungrouped",
     "limited-search",
+    // With a tokenizer: test/tokens has these.
+    "template-refused",
+    "template-drops",
+    "nothing-to-learn",
+    "answer-cut-off",
+    "answer-cut",
+    "too-long",
+    "no-end-token",
+    "doubled-start",
   ]);
 });

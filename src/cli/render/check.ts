@@ -49,7 +49,7 @@ function lengths({
   return `half up to ${formatCount(p50)}, 95 % up to ${formatCount(p95)}, longest ${formatCount(max)}`;
 }
 
-function problemLines(problem: Problem, columns: number, style: Style): string[] {
+export function problemLines(problem: Problem, columns: number, style: Style): string[] {
   const { severity, code, remedy, places, count } = problem;
   const paint = { error: style.red, warning: style.yellow, info: style.cyan }[severity];
   const more = count - places.length;

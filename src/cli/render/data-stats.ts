@@ -1,8 +1,8 @@
 import type { DataStats } from "../../api/data-stats.ts";
 import { formatCount, printable } from "../../base/format.ts";
-import { placeText } from "../../dataset/telling.ts";
-import type { TokenProblem, TokenStats } from "../../tokens/survey.ts";
+import type { TokenStats } from "../../tokens/survey.ts";
 import type { Style } from "../terminal.ts";
+import { problemLines } from "./check.ts";
 import { labelled, padEnd, padStart } from "./text.ts";
 
 interface Options {
@@ -47,7 +47,7 @@ export function dataStatsLines(stats: DataStats, options: Options): string[] {
     "",
     ...histogramLines(tokens, options),
     "",
-    ...tokens.problems.flatMap((problem) => tokenProblemLines(problem, options)),
+    ...tokens.problems.flatMap((problem) => problemLines(problem, columns, style)),
   );
   for (const why of tokens.estimates) {
     lines.push(...labelled(padEnd("estimate", 10), printable(why), columns, style.yellow));
@@ -65,19 +65,4 @@ function histogramLines({ histogram, limit }: TokenStats, { columns, style }: Op
     const paint = from >= limit ? style.red : style.cyan;
     return `${label}  ${paint(bar)} ${formatCount(count)}`;
   });
-}
-
-function tokenProblemLines(problem: TokenProblem, { columns, style }: Options): string[] {
-  const { severity, code, count, cause, remedy, places } = problem;
-  const paint = severity === "error" ? style.red : style.yellow;
-  const rows = `${formatCount(count)} ${count === 1 ? "row" : "rows"}`;
-  const more = count - places.length;
-  return [
-    ...labelled(severity === "error" ? "✗ " : "▲ ", `${rows}: ${cause}  [${code}]`, columns).map(
-      paint,
-    ),
-    ...places.flatMap((place) => labelled("    ", placeText(place), columns)),
-    ...(more > 0 ? labelled("    ", `and ${formatCount(more)} more`, columns, style.dim) : []),
-    ...labelled("    fix  ", remedy, columns, style.dim),
-  ];
 }
