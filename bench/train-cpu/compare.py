@@ -3,8 +3,8 @@
     node scripts/python.ts bench/train-cpu/compare.py [--repeats 3] [--rows 240] [--epochs 2]
 
 The peer is TRL's SFTTrainer in fp32 without checkpointing, with our learning rate and batch and
-otherwise its defaults (its bare ones, bfloat16 and checkpointing, are far slower on a CPU). Each run
-is a process of its own; the two take turns, so that a busy machine slows both. What is compared are
+otherwise its defaults (its bare ones, bfloat16 and checkpointing, are far slower on a CPU). Each
+run is a process of its own; the two take turns, so that a busy machine slows both. What is compared are
 ratios within one pair; the median of the pairs is told.
 
 Tokens are those of the sequences, without padding. Training time runs from the end of the first
@@ -81,9 +81,7 @@ def prepare(folder, count):
     tokenizer = AutoTokenizer.from_pretrained(folder / "base")
     renderer = data.Renderer(tokenizer, frozenset([tokenizer.eos_token_id]))
     fits = [len(renderer.render(row)[0].ids) <= LIMIT_TOKENS for row in every]
-    train = [row for at, row in enumerate(every) if at not in chosen and fits[at]][
-        :count
-    ]
+    train = [row for at, row in enumerate(every) if at not in chosen and fits[at]][:count]
     held_out = [row for at, row in enumerate(every) if at in chosen and fits[at]]
     for name, side in (("train", train), ("eval", held_out)):
         text = "".join(json.dumps(row) + "\n" for row in side)
@@ -226,9 +224,7 @@ def train_trl(folder, epochs, clock):
     lengths = [len(ids) for ids in trainer.train_dataset["input_ids"]]
     clock.mark("tokenising")
     trainer.train()
-    per_step = (
-        sum(lengths) * epochs / len(ends)
-    )  # the first step's tokens are not known
+    per_step = sum(lengths) * epochs / len(ends)  # the first step's tokens are not known
     tokens = sum(lengths) * epochs - per_step
     return {
         "tokensPerSecond": tokens / (ends[-1] - ends[0]),
@@ -254,9 +250,7 @@ def held_out_loss(model, folder):
         labels = torch.tensor(sample.labels[1:])
         with torch.no_grad():
             logits = model(torch.tensor([sample.ids])).logits[0, :-1].float()
-        total += torch.nn.functional.cross_entropy(
-            logits, labels, reduction="sum"
-        ).item()
+        total += torch.nn.functional.cross_entropy(logits, labels, reduction="sum").item()
         count += int((labels != data.IGNORED).sum())
     return total / count
 
@@ -270,16 +264,7 @@ def report(pairs):
     def ratios(of):
         return [of(pair["moxi"]) / of(pair["trl"]) for pair in pairs]
 
-    if (
-        len(
-            {
-                (pair[name]["tokens"], pair[name]["steps"])
-                for pair in pairs
-                for name in pair
-            }
-        )
-        > 1
-    ):
+    if len({(pair[name]["tokens"], pair[name]["steps"]) for pair in pairs for name in pair}) > 1:
         raise SystemExit(f"the two did not train the same tokens: {pairs}")
     known = pairs[0]["moxi"]
     print(f"\n{len(pairs)} pairs, {known['steps']} steps, {known['tokens']:,} tokens\n")
@@ -313,9 +298,7 @@ def report(pairs):
         print(f"| {what} | {ours} | {theirs} | {spread} | {promise}{kept} |")
     print("\nFrom start to first step, seconds:\n\n| | ours | TRL |\n|---|---|---|")
     names = list(
-        dict.fromkeys(
-            n for pair in pairs for told in pair.values() for n in told["firstStep"]
-        )
+        dict.fromkeys(n for pair in pairs for told in pair.values() for n in told["firstStep"])
     )
     for name in names:
         values = [

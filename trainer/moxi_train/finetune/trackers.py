@@ -41,7 +41,7 @@ def attach(trainer: Any, names: Sequence[str], task: Task, story: Story) -> None
         return
     run = task.provenance.get("run", "moxi")
     _defaults(run, task.checkpoints / "trackers")
-    trainer.args.run_name = run
+    trainer.args.run_name, trainer.args.project = run, "moxi"
     for name in names:
         try:
             callback = _create(name)
