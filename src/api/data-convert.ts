@@ -6,6 +6,7 @@ import { writeNewFiles } from "../dataset/new-files.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
+import { localDataset } from "./data-source.ts";
 import { soundRow } from "./data-rows.ts";
 
 export interface DataConvertOptions {
@@ -41,12 +42,15 @@ export async function dataConvert(
   context: Context,
   { to, path, out, flags }: DataConvertOptions,
 ): Promise<DataConvert> {
-  const { config } = await load(context, flags);
+  const loaded = await load(context, flags);
+  const { config } = loaded;
   const { columns, skipBadRows = false } = checkSettings(config);
-  const dataset = path ?? config.dataset;
+  const named = path ?? config.dataset;
+  const dataset = await localDataset(context, loaded, named);
   // The project's field to group by is no field of just any file.
   const groupBy = path === undefined ? config.split.groupBy : undefined;
-  const absolute = resolve(context.cwd, dataset);
+  // What was fetched lies in a cache: new files of it belong where the command was given.
+  const absolute = resolve(context.cwd, named === dataset ? dataset : basename(dataset));
   const name = basename(absolute).replace(/(?:\.(?:gz|zst))$/i, "");
   const beside = join(dirname(absolute), `${basename(name, extname(name))}.${to}.jsonl`);
   const file = out === undefined ? beside : resolve(context.cwd, out);

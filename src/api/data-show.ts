@@ -5,6 +5,7 @@ import type { Segment } from "../tokens/segments.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
+import { localDataset } from "./data-source.ts";
 import { openSampleMaker, toyHasNone } from "./data-tokens.ts";
 
 export interface DataShowOptions {
@@ -52,7 +53,8 @@ export async function dataShow(
   const loaded = await load(context, flags);
   const { config } = loaded;
   const { columns } = checkSettings(config);
-  const source = { path: path ?? config.dataset, cwd: context.cwd, columns };
+  const dataset = await localDataset(context, loaded, path ?? config.dataset);
+  const source = { path: dataset, cwd: context.cwd, columns };
   const { file, line, row, canonical, problem } = await readOneRow(source, number);
   const place = { file, line, row };
   if (canonical === undefined) {

@@ -8,6 +8,7 @@ import { field } from "../dataset/problem.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
+import { localDataset } from "./data-source.ts";
 import { soundRow } from "./data-rows.ts";
 
 export interface DataSplitOptions {
@@ -40,9 +41,11 @@ export async function dataSplit(
   context: Context,
   { path, out, flags }: DataSplitOptions = {},
 ): Promise<DataSplit> {
-  const { config } = await load(context, flags);
+  const loaded = await load(context, flags);
+  const { config } = loaded;
   const { columns, skipBadRows = false } = checkSettings(config);
-  const dataset = path ?? config.dataset;
+  const named = path ?? config.dataset;
+  const dataset = await localDataset(context, loaded, named);
   const source = { path: dataset, cwd: context.cwd, columns };
   const wanted = config.split.groupBy;
   const groupBy = wanted ?? (await groupOf(readDataset(source)));
@@ -56,7 +59,8 @@ export async function dataSplit(
   const { evalFraction, maxEvalRows } = config.split;
   const fraction = Math.min(evalFraction, maxEvalRows / Math.max(1, rows.length));
   const { heldOut, labels } = partition(rows, fraction);
-  const absolute = resolve(context.cwd, dataset);
+  // What was fetched lies in a cache: new files of it belong where the command was given.
+  const absolute = resolve(context.cwd, named === dataset ? dataset : basename(dataset));
   const folder = out === undefined ? dirname(absolute) : resolve(context.cwd, out);
   const name = basename(absolute).replace(/(?:\.(?:gz|zst))$/i, "");
   const stem = join(folder, basename(name, extname(name)));

@@ -3,6 +3,7 @@ import type { TokenStats } from "../tokens/survey.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
+import { localDataset } from "./data-source.ts";
 import { openSampleMaker, toyHasNone } from "./data-tokens.ts";
 
 export interface DataStatsOptions {
@@ -43,11 +44,8 @@ export async function dataStats(
   const survey = maker === null ? null : new TokenSurvey(maker, config);
   const counts = { total: 0, bad: 0, turns: 0, characters: 0 };
   const { columns } = checkSettings(config);
-  for await (const row of readDataset({
-    path: path ?? config.dataset,
-    cwd: context.cwd,
-    columns,
-  })) {
+  const dataset = await localDataset(context, loaded, path ?? config.dataset);
+  for await (const row of readDataset({ path: dataset, cwd: context.cwd, columns })) {
     counts.total += 1;
     const { canonical } = row;
     if (canonical === undefined) {

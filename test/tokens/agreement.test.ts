@@ -8,6 +8,7 @@ import type { CanonicalRow } from "../../src/dataset/canonical.ts";
 import { readFamilies } from "../../src/tokens/families.ts";
 import type { Families } from "../../src/tokens/families.ts";
 import { SampleMaker, TemplateDrops } from "../../src/tokens/sample.ts";
+import { TokenSurvey } from "../../src/tokens/survey.ts";
 import { TemplateRefusal } from "../../src/model/template.ts";
 import { readTokenizer } from "../../src/model/tokenizer-files.ts";
 import { corpus } from "./corpus.ts";
@@ -23,6 +24,8 @@ interface Result {
   readonly name: string;
   readonly family: string | null;
   readonly rows: readonly Rendered[];
+  /** The limit asked for and what becomes of longer rows; the limit, sequences, tokens, learned. */
+  readonly fitted: readonly (readonly [number | null, "drop" | "truncate", ...number[]])[];
 }
 
 const folder = mkdtempSync(join(tmpdir(), "moxi-agreement-"));
@@ -93,5 +96,22 @@ describe("tokens and labels are the training program's", () => {
     }
     // Most rows can be written by every template.
     expect(exact).toBeGreaterThan(rows.length / 2);
+  });
+
+  test.each(templates)("%s: what the limit leaves of the rows", async (name) => {
+    const tokenizer = await readTokenizer(join(folder, name), name);
+    for (const [wanted, overlong, ...counts] of results.get(name)!.fitted) {
+      const maxSeqLength = wanted ?? undefined;
+      const survey = new TokenSurvey(new SampleMaker(tokenizer, families), {
+        maxSeqLength,
+        overlong,
+      });
+      for (const [index, canonical] of rows.entries()) {
+        const place = { index, file: "rows", line: index + 1, row: index + 1 };
+        survey.add({ ...place, form: { kind: "chat", field: "messages" }, value: {}, canonical });
+      }
+      const { limit, kept, tokens, learned } = survey.finish();
+      expect([limit, kept, tokens, learned], `${wanted} ${overlong}`).toEqual(counts);
+    }
   });
 });

@@ -8,6 +8,7 @@ row with each.
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from support import Recorder
@@ -27,10 +28,13 @@ from transformers import PreTrainedTokenizerFast
 
 from moxi_train.finetune.canonical import canonical_row
 from moxi_train.finetune.config import Settings
-from moxi_train.finetune.data import Renderer
+from moxi_train.finetune.data import Renderer, decide_limit, fitting
 from moxi_train.finetune.errors import TrainingError
 from moxi_train.finetune.events import Story
 from moxi_train.finetune.model import load_tokenizer
+
+CONTEXT = 200
+SETTINGS = Settings("", "lora", 1, 1, 1e-4, 0, 0)
 
 LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -143,7 +147,7 @@ def save(folder, kind, own, corpus):
     fast.save_pretrained(folder)
     config = {"architectures": ["LlamaForCausalLM"], "eos_token_id": fast.eos_token_id}
     (folder / "config.json").write_text(
-        json.dumps(config | {"model_type": "llama", "max_position_embeddings": 512})
+        json.dumps(config | {"model_type": "llama", "max_position_embeddings": CONTEXT})
     )
 
 
@@ -155,6 +159,27 @@ def rendered(renderer, row):
     except ValueError as error:
         return {"error": type(error).__name__}
     return {"samples": [[sample.ids, sample.labels] for sample in samples]}
+
+
+def fitted(renderer, rows, context):
+    """What training keeps of the rows, for each way to limit them."""
+    samples = []
+    for row in rows:
+        try:
+            samples += renderer.render(row)
+        except (TrainingError, ValueError):
+            continue
+    results = []
+    for wanted in (None, 20, 60):
+        for overlong in ("drop", "truncate"):
+            story = Story(Recorder())
+            settings = replace(SETTINGS, max_seq_length=wanted, overlong=overlong)
+            limit = decide_limit(settings, samples, context, story)
+            kept = fitting(samples, limit, overlong, "rows", story)
+            tokens = sum(len(sample.ids) for sample in kept)
+            trained = sum(sample.trained for sample in kept)
+            results.append([wanted, overlong, limit, len(kept), tokens, trained])
+    return results
 
 
 def main():
@@ -170,7 +195,7 @@ def main():
         for kind in [kinds[number % 3], kinds[3 + number % 3]]:
             folder = root / f"{own.removesuffix('.jinja')}, {kind}"
             save(folder, kind, own, corpus)
-            settings = Settings(str(folder), "lora", 1, 1, 1e-4, 0, 0, model_path=str(folder))
+            settings = replace(SETTINGS, model=str(folder), model_path=str(folder))
             tokenizer = load_tokenizer(settings, str(folder), Story(Recorder()))
             renderer = Renderer(tokenizer, frozenset([tokenizer.eos_token_id]))
             family = renderer.chat.family
@@ -178,6 +203,7 @@ def main():
                 "name": folder.name,
                 "family": family.name if family else None,
                 "rows": [rendered(renderer, row) for row in rows],
+                "fitted": fitted(renderer, rows, CONTEXT),
             }
             print(json.dumps(result), flush=True)
 
