@@ -1,6 +1,6 @@
-import { hashJson } from "../base/hash.ts";
 import { MoxiError } from "../base/errors.ts";
 import { formatBytes, formatCount, printable } from "../base/format.ts";
+import { contentHash } from "../storage/content.ts";
 import { codeFiles, userFiles } from "./files.ts";
 import type { SourceFile } from "./files.ts";
 import { scanForSecrets } from "./secrets.ts";
@@ -13,7 +13,7 @@ export interface BundleFile extends SourceFile {
 
 /** All that leaves this machine as code. The same content has the same `sha` on every machine. */
 export interface Bundle {
-  /** SHA-256 over the names and contents; modes, times, order and owners are no content. */
+  /** SHA-256 over the names and contents, as `uploadContent` calls them; modes, times, order and owners are no content. */
   readonly sha: string;
   /** Exactly what will be sent, sorted by name. */
   readonly files: readonly BundleFile[];
@@ -64,7 +64,7 @@ export async function makeBundle(options: BundleOptions): Promise<Bundle> {
     })),
   ].sort((a, b) => (a.path < b.path ? -1 : 1));
   return {
-    sha: hashJson(Object.fromEntries(files.map(({ path, sha256 }) => [path, sha256]))),
+    sha: contentHash(files.map(({ path, sha256 }) => ({ name: path, sha256 }))),
     files,
     bytes: files.reduce((sum, { size }) => sum + size, 0),
   };

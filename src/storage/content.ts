@@ -26,6 +26,14 @@ export interface Content {
   readonly sentBytes: number;
 }
 
+/** What the content of some files is called: SHA-256 over their names and hashes, in any order. */
+export function contentHash(
+  files: readonly { readonly name: string; readonly sha256: string }[],
+): string {
+  const lines = files.map((file) => `${file.sha256}  ${file.name}\n`);
+  return sha256(lines.sort().join(""));
+}
+
 /**
  * Puts files under a prefix that their content names, so that the same content is never sent twice:
  * unchanged files are not even read, and one list tells what S3 has.
@@ -38,8 +46,7 @@ export async function uploadContent(
   const { bucket, host, prefix, cacheFile } = options;
   const paths = files.map(({ path }) => path);
   const hashed = await hashFiles(paths, cacheFile, options.clock.now());
-  const lines = files.map(({ name }, index) => `${hashed[index]!.sha256}  ${name}\n`);
-  const sha = sha256(lines.sort().join(""));
+  const sha = contentHash(files.map(({ name }, index) => ({ name, ...hashed[index]! })));
   const folder = `${prefix}${sha}/`;
   const s3 = await aws.s3();
   const there = new Map((await s3.list(bucket, folder)).map(({ key, size }) => [key, size]));
