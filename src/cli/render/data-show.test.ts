@@ -75,7 +75,7 @@ test.each([80, 160])("no line is wider than %i columns", (columns) => {
 test("with colour the learned is green, the seen is dim, the cut is struck out", () => {
   const lines = dataShowLines(show, { columns: 160, style: createStyle(true) });
   const having = (text: string) => lines.find((line) => line.includes(text))!;
-  expect(having("It is a rather")).toMatch(/^\+ \u001b\[32m·It is a rather/);
+  expect(having("It is a rather").startsWith("+ \u001b[32m·It is a rather")).toBe(true);
   expect(having("assistant")).toContain("\u001b[2m");
   expect(having("this is cut")).toContain("\u001b[9mof which");
   // What the data says is never a command to the terminal.
