@@ -1,5 +1,5 @@
 import type { TargetName, Tracker } from "../run/plan.ts";
-import type { Method, Overlong } from "../run/recipe.ts";
+import type { Keep, Method, Overlong } from "../run/recipe.ts";
 
 /** What a user may write in `moxi.config.ts` (or .json); flags have the same names. Every field is optional. */
 export interface UserConfig {
@@ -80,9 +80,15 @@ export interface UserConfig {
   };
   /** Score the held-out rows every so many steps. Default: about ten times a run. */
   evalEverySteps?: number;
-  /** Keep a checkpoint every so many steps. */
+  /** Keep a checkpoint every so many steps. Default: with every evaluation. */
   saveEverySteps?: number;
-  /** Prompts to generate from before and after training. Default: two held-out rows. */
+  /** Answer the prompts every so many steps. Default: about three times on the way. */
+  sampleEverySteps?: number;
+  /** End after this many evaluations without a lower held-out loss. Default: never */
+  earlyStopping?: number;
+  /** Keep the weights of the lowest held-out loss (`best`), or the `last` ones. Default: best */
+  keep?: Keep;
+  /** Prompts to generate from before, during and after training. Default: two held-out rows. */
   prompts?: string[];
   /** Where metrics also go: tensorboard, wandb, mlflow, comet, trackio. Default: nowhere. */
   trackers?: Tracker[];

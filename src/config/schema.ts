@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { targetNames, trackers } from "../run/plan.ts";
-import { methods, overlongs } from "../run/recipe.ts";
+import { keeps, methods, overlongs } from "../run/recipe.ts";
 import type { UserConfig } from "./config.ts";
 
 // UserConfig is what people read; this is what machines check and what schema/config.json is
@@ -60,6 +60,9 @@ const settings = {
   split,
   evalEverySteps: positive,
   saveEverySteps: positive,
+  sampleEverySteps: positive,
+  earlyStopping: positive,
+  keep: z.enum(keeps),
   prompts: z.array(z.string().min(1)),
   trackers: z.array(z.enum(trackers)),
   generationTokens: positive,

@@ -19,7 +19,9 @@ export interface Facts {
 
 /** One default for each value that a plan needs and a user may leave open. */
 export type Defaults = {
-  readonly [K in Exclude<keyof Recipe["training"], "maxSeqLength">]: Default<Recipe["training"][K]>;
+  readonly [K in Exclude<keyof Recipe["training"], "maxSeqLength" | "earlyStopping">]: Default<
+    Recipe["training"][K]
+  >;
 } & { readonly generationTokens: Default<Plan["settings"]["generationTokens"]> };
 
 // The toy starts from random weights: it needs the rate and the passes of training from scratch.
@@ -36,6 +38,7 @@ export function defaultsFor(facts: Facts): Defaults {
     weightDecay: { value: 0, reason: "fine-tuning is too short to need it" },
     maxGradNorm: { value: 1, reason: "clips the rare wild gradient" },
     overlong: { value: "drop", reason: "an answer that is cut teaches to stop in its middle" },
+    keep: { value: "best", reason: "the last step is not always the one that generalises best" },
     seed: { value: 42, reason: "fixed, so that a run can be repeated" },
     generationTokens: { value: 128, reason: "enough to judge an answer by" },
     ...(facts.model === toyModel && toyDefaults()),

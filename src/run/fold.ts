@@ -65,6 +65,8 @@ export interface View {
     readonly last: number | null;
     readonly best: number | null;
   };
+  /** The step whose weights the artifact holds, once that is decided. */
+  readonly keptStep: number | null;
   readonly steps: readonly StepEvent[];
   readonly evals: readonly EvalEvent[];
   readonly generations: readonly GenerationEvent[];
@@ -215,6 +217,7 @@ export function fold(input: FoldInput): View {
       last: evals.at(-1)?.loss ?? null,
       best: losses.length === 0 ? null : Math.min(...losses),
     },
+    keptStep: keptStep(decisions.get("kept step")),
     steps: steps,
     evals: evals,
     generations: generations,
@@ -244,6 +247,10 @@ function runStatus(newest: AttemptView | undefined, target: TargetStatus | undef
   if (newest?.outcome != null) return newest.outcome;
   if (target?.state === "stopping") return "stopping";
   return newest === undefined || newest.boots === 0 ? "starting" : "running";
+}
+
+function keptStep(decision: DecisionEvent | undefined): number | null {
+  return typeof decision?.value === "number" ? decision.value : null;
 }
 
 function pickPhase(phase: PhaseEvent): Pick<PhaseEvent, "name" | "detail"> {

@@ -1,6 +1,6 @@
 import type { Plan, Tracker } from "./plan.ts";
 import { toyModel } from "./recipe.ts";
-import type { Method, Overlong } from "./recipe.ts";
+import type { Keep, Method, Overlong } from "./recipe.ts";
 
 /** Where a target puts the adapter to start from, below the ML root. */
 export const adapterFolder = "input/data/adapter";
@@ -31,6 +31,9 @@ export interface TrainerSettings {
   readonly gradientCheckpointing: boolean | null;
   readonly evalEverySteps: number | null;
   readonly saveEverySteps: number | null;
+  readonly sampleEverySteps: number | null;
+  readonly earlyStopping: number | null;
+  readonly keep: Keep;
   readonly generationTokens: number;
   readonly prompts: readonly string[];
   readonly trackers: readonly Tracker[];
@@ -99,6 +102,9 @@ export function renderJob(plan: Plan, options: JobOptions): Job {
       gradientCheckpointing: settings.gradientCheckpointing,
       evalEverySteps: settings.evalEverySteps,
       saveEverySteps: settings.saveEverySteps,
+      sampleEverySteps: settings.sampleEverySteps,
+      earlyStopping: training.earlyStopping,
+      keep: training.keep,
       generationTokens: settings.generationTokens,
       prompts: plan.prompts,
       trackers: plan.trackers,

@@ -39,10 +39,11 @@ export interface Plan {
     readonly gradientCheckpointing: boolean | null;
     readonly evalEverySteps: number | null;
     readonly saveEverySteps: number | null;
+    readonly sampleEverySteps: number | null;
     /** New tokens a sample generation may have. */
     readonly generationTokens: number;
   };
-  /** Prompts generated from before and after training. Empty: the first held-out rows. */
+  /** Prompts generated from before, during and after training. Empty: the first held-out rows. */
   readonly prompts: readonly string[];
   /** Where metrics also go. */
   readonly trackers: readonly Tracker[];

@@ -8,6 +8,11 @@ export type Overlong = "drop" | "truncate" | "error";
 
 export const overlongs: readonly Overlong[] = ["drop", "truncate", "error"];
 
+/** Whose weights the artifact holds: those of the lowest held-out loss, or the last ones. */
+export type Keep = "best" | "last";
+
+export const keeps: readonly Keep[] = ["best", "last"];
+
 /** The toy base model, made on the spot from the training rows. */
 export const toyModel = "moxi:tiny";
 
@@ -49,6 +54,9 @@ export interface Recipe {
     /** Tokens a row may have. */
     readonly maxSeqLength: number | null;
     readonly overlong: Overlong;
+    /** Evaluations without a lower held-out loss that end the training; `null`: it goes to its end. */
+    readonly earlyStopping: number | null;
+    readonly keep: Keep;
     readonly seed: number;
   };
   readonly trainer: {

@@ -3,7 +3,7 @@ import type { EventBody, RunEvent } from "./event.ts";
 import type { Job, TrainerSettings } from "./job.ts";
 import { trackers } from "./plan.ts";
 import type { Plan } from "./plan.ts";
-import { methods, overlongs } from "./recipe.ts";
+import { keeps, methods, overlongs } from "./recipe.ts";
 import type { Recipe } from "./recipe.ts";
 
 // The types beside this file are what people read; these schemas are what machines check and what
@@ -14,6 +14,7 @@ const positive = z.int().positive();
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const method = z.enum(methods);
 const overlong = z.enum(overlongs);
+const keep = z.enum(keeps);
 const schedule = z.enum(["cosine", "linear", "constant"]);
 const share = z.number().min(0).max(1);
 
@@ -38,6 +39,8 @@ export const recipeSchema: z.ZodType<Recipe> = z.strictObject({
     maxGradNorm: z.number().positive(),
     maxSeqLength: positive.nullable(),
     overlong,
+    earlyStopping: positive.nullable(),
+    keep,
     seed: count,
   }),
   trainer: z.strictObject({ code: hash, lock: hash }),
@@ -64,6 +67,7 @@ export const planSchema: z.ZodType<Plan> = z.strictObject({
     gradientCheckpointing: z.boolean().nullable(),
     evalEverySteps: positive.nullable(),
     saveEverySteps: positive.nullable(),
+    sampleEverySteps: positive.nullable(),
     generationTokens: positive,
   }),
   prompts: z.array(z.string()),
@@ -95,6 +99,9 @@ const trainerSettingsSchema: z.ZodType<TrainerSettings> = z.strictObject({
   gradientCheckpointing: z.boolean().nullable(),
   evalEverySteps: positive.nullable(),
   saveEverySteps: positive.nullable(),
+  sampleEverySteps: positive.nullable(),
+  earlyStopping: positive.nullable(),
+  keep,
   generationTokens: positive,
   prompts: z.array(z.string()),
   trackers: z.array(z.enum(trackers)),

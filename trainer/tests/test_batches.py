@@ -143,6 +143,7 @@ def first_step(tmp_path, batches):
         story=Story(recorder),
         stop=Stop(),
         begin=lambda trainer: None,
+        sample=lambda step: None,
     )
     packs = len(trainer.train_dataset)
     trainer.start(None)

@@ -107,7 +107,7 @@ test("elsewhere tasks, phases, evaluations and checkpoints get a line, without c
   expect(text).toContain("the same plan ran before: npx moxi show brave-lynx-2f3k\n");
   expect(text).toContain("\nreading the data\nloading moxi:tiny\n");
   expect(text).toContain(
-    "\nstep 92           held-out loss 4.102\nstep 92           checkpoint, 6.2 MB\n",
+    "\nstep 92           held-out loss 4.102 · perplexity 60.5\nstep 92           checkpoint, 6.2 MB\n",
   );
   expect(text).not.toContain("torch");
   expect(text).not.toContain("\u001b");

@@ -37,6 +37,11 @@ test("steps get a line at the start, at the end and about each twentieth in betw
   expect(lines.length).toBeLessThanOrEqual(22);
 });
 
+test("an evaluation is told with its perplexity", () => {
+  const first = events({ upTo: 0 }).find(({ type }) => type === "eval")!;
+  expect(eventLines(style)(first)).toBe("step 0            held-out loss 7.000 · perplexity 1100");
+});
+
 test("slow steps get a line a minute, by their stamps", () => {
   const first = events({ upTo: 1, steps: 100_000 }).find((event) => event.type === "step")!;
   const lineOf = eventLines(style);

@@ -3,7 +3,7 @@ import type { AlertEvent, DecisionEvent, RunEvent } from "../../run/event.ts";
 import type { View } from "../../run/fold.ts";
 import type { Style } from "../terminal.ts";
 import { labelled, padEnd } from "./text.ts";
-import { lossText, phaseText } from "./words.ts";
+import { lossText, perplexityText, phaseText } from "./words.ts";
 
 export interface LineOptions {
   readonly columns: number;
@@ -74,7 +74,10 @@ export function eventLines(style: Style): (event: RunEvent) => string | undefine
       case "step":
         return stepLine(event);
       case "eval":
-        return `${stepLabel(event.step)}held-out loss ${lossText(event.loss)}`;
+        return [
+          `${stepLabel(event.step)}held-out loss ${lossText(event.loss)}`,
+          ...(event.loss === null ? [] : [perplexityText(event.loss)]),
+        ].join(" · ");
       case "checkpoint":
         return `${stepLabel(event.step)}checkpoint, ${formatBytes(event.bytes)}`;
       case "resumed":

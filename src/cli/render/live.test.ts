@@ -57,6 +57,16 @@ test("a low terminal gets no curve", () => {
   expect(runFrame(view({ upTo: 160 }), frame(80, 10)).length).toBeLessThanOrEqual(3);
 });
 
+test("the newest answer stands below the curve, on one line that commands no terminal", () => {
+  const story = view({ upTo: 160 });
+  const answer = (step: number, text: string) =>
+    ({ type: "generation", step, index: 0, prompt: "Hi", text }) as const;
+  const generations = [...story.generations, answer(50, "old"), answer(100, "# A\n\n\u001b[2Jb")];
+  const lines = runFrame({ ...story, generations }, frame(80));
+  expect(lines.at(-1)).toBe("answer at step 100: # A \\u001b[2Jb");
+  expect(runFrame({ ...story, generations }, frame(80, 12)).join()).not.toContain("answer");
+});
+
 test("before the first step the phase is told with the time it has taken", () => {
   const story = view({ upTo: 0 });
   expect(

@@ -73,7 +73,20 @@ export function runFrame(view: View, options: FrameOptions): string[] {
     style.dim(joinFitting(facts, columns)),
     "",
     ...curve(view, { columns, rows: Math.min(6, options.rows - 8), style }),
+    ...newestAnswer(view, { columns, rows: options.rows - 16, style }),
   ];
+}
+
+/** What the model answers by now to the first prompt, where two lines have room for it. */
+function newestAnswer(
+  view: View,
+  { columns, rows, style }: { columns: number; rows: number; style: Style },
+): string[] {
+  const answer = view.generations.findLast((item) => item.index === 0 && item.step > 0);
+  if (answer === undefined || rows < 2) return [];
+  const text = printable(answer.text).replaceAll(/\s+/g, " ").trim();
+  const label = `answer at step ${formatCount(answer.step)}: `;
+  return ["", style.dim(label) + fit(text, columns - width(label))];
 }
 
 /** As many of the facts, from the first, as a line has room for. */

@@ -102,3 +102,14 @@ test("a run that ended before its first step has no curve, no loss and no sample
   expect(lines[0]).toMatch(/^✗ failed after \d+s; no checkpoint was kept$/);
   expect(lines.join("\n")).not.toContain("before and after");
 });
+
+test("a run whose best weights came before its last says which it keeps", () => {
+  const story = view({ end: "succeeded" });
+  const best = { ...story.evals[3]!, loss: 3.1 };
+  const evals = [...story.evals.slice(0, 3), best, ...story.evals.slice(4)];
+  const heldOutLoss = { ...story.heldOutLoss, best: 3.1 };
+  const told = (keptStep: number | null) =>
+    outcomeLines({ ...story, evals, heldOutLoss, keptStep }, options).join("\n");
+  expect(told(best.step)).toContain(`, lowest 3.100 at step ${best.step}, which is kept (`);
+  expect(told(story.evals.at(-1)!.step)).toContain(`, lowest 3.100 at step ${best.step} (`);
+});

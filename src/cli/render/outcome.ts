@@ -57,7 +57,12 @@ export function heldOutLines(view: View, style: Style): string[] {
   const { first, last, best } = view.heldOutLoss;
   if (first === null || last === null || view.evals.length < 2) return [];
   const times = style.bold(`× ${(last / first).toFixed(2)}`);
-  const lowest = best !== null && best < last ? `, lowest ${lossText(best)}` : "";
+  const low = view.evals.find((item) => item.step > 0 && item.loss === best);
+  const kept = view.keptStep !== null && view.keptStep === low?.step ? ", which is kept" : "";
+  const lowest =
+    best !== null && best < last && low !== undefined
+      ? `, lowest ${lossText(best)} at step ${formatCount(low.step)}${kept}`
+      : "";
   return [
     `  held-out loss ${lossText(first)} → ${lossText(last)}, ${times}${lowest} ` +
       style.dim(`(${formatCount(view.rows.eval)} rows never trained on)`),

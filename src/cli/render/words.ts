@@ -49,6 +49,11 @@ export function lossText(loss: number | null): string {
   return loss === null ? "not finite" : loss.toFixed(3);
 }
 
+/** The perplexity of a loss: among how many equally likely tokens the model is undecided. */
+export function perplexityText(loss: number): string {
+  return `perplexity ${Number(Math.exp(loss).toPrecision(3))}`;
+}
+
 /** A path as it is typed from here; addresses and what lies elsewhere stay whole. */
 export function pathText(path: string, cwd: string): string {
   if (!isAbsolute(path)) return path;

@@ -83,6 +83,20 @@ def newest_valid(checkpoints: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, faults
 
 
+def find(checkpoints: Path, step: int) -> Checkpoint | None:
+    """The checkpoint of `step`, if it is there and as it was written."""
+    path = checkpoints / f"step-{step:06d}"
+    return Checkpoint(step, path) if path.is_dir() and _fault(path) is None else None
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a write failed for want of room; libraries tell it in words of their own."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    words = ("No space left on device", "quota exceeded", "iostream error")  # the last is torch's
+    return any(word in str(each) for each in (error, error.__context__) for word in words)
+
+
 def prune(checkpoints: Path, keep: int, best: int | None) -> None:
     """Removes all but the newest `keep` and that of step `best`, and what crashes left behind."""
     for checkpoint in _all(checkpoints)[:-keep]:

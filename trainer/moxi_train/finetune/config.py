@@ -16,6 +16,7 @@ TOY_MODEL = "moxi:tiny"
 TRACKERS = ("tensorboard", "wandb", "mlflow", "comet", "trackio")
 
 METHODS = ("lora", "qlora", "full")
+KEEPS = ("best", "last")
 OVERLONG = ("drop", "truncate", "error")
 
 PROGRAM = "python -m moxi_train.finetune.main"
@@ -48,6 +49,9 @@ class Settings:
     gradient_checkpointing: bool | None = None
     eval_every_steps: int | None = None
     save_every_steps: int | None = None
+    sample_every_steps: int | None = None  # between first and last: when prompts are answered
+    early_stopping: int | None = None  # evaluations without a new best that end the run; None: off
+    keep: str = "best"  # "best" or "last": whose weights the artifact holds
     prompts: tuple[str, ...] = ()
     trackers: tuple[str, ...] = ()
 
@@ -191,6 +195,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--gradient-checkpointing", action=argparse.BooleanOptionalAction)
     add("--eval-every-steps", type=_count)
     add("--save-every-steps", type=_count)
+    add("--sample-every-steps", type=_count)
+    add("--early-stopping", type=_count, help="evaluations without a new best that end the run")
+    add("--keep", choices=KEEPS, help="weights of the lowest held-out loss, or the last ones")
     add("--eval-fraction", type=_share, default=0.05, help="share of held-out rows, default 0.05")
     add("--max-eval-rows", type=_count, default=500, help="held-out rows at most, default 500")
     add("--group-by", metavar="FIELD", help="rows with one value stay on one side of the split")

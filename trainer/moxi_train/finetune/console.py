@@ -1,5 +1,6 @@
 """The story of a run for a person at a terminal, when no supervisor listens."""
 
+import math
 import shutil
 import time
 from typing import Any, TextIO
@@ -49,7 +50,8 @@ class Console:
             self._first_loss = loss
         share = f"  {loss / self._first_loss:.2f} x the first" if step else "  before training"
         self._print(
-            f"  held-out loss {loss:.4f}{share}  ({rows} rows, {tokens:,} tokens, {seconds:.1f} s)"
+            f"  held-out loss {loss:.4f}{share}  perplexity {math.exp(min(loss, 700)):.4g}"
+            f"  ({rows} rows, {tokens:,} tokens, {seconds:.1f} s)"
         )
 
     def _generation(self, step: int, index: int, prompt: str, text: str) -> None:

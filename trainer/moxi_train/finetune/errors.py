@@ -15,3 +15,11 @@ class TrainingError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}. {self.hint}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device or the machine refused memory, in the words of whichever library."""
+    text = str(error)
+    return isinstance(error, MemoryError) or any(
+        words in text for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )

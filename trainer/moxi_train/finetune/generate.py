@@ -1,15 +1,18 @@
-"""Answers to fixed prompts, the same before and after training."""
+"""Answers to fixed prompts, the same before, during and after training."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .canonical import Row
 from .config import Settings
 from .data import Renderer
 from .events import Story
+
+if TYPE_CHECKING:
+    from .callbacks import Stop
 
 DEFAULT_PROMPTS = 2
 NO_REPEAT = 10  # tokens: without such a rule, greedy answers of small models run in circles
@@ -45,10 +48,23 @@ def choose_prompts(
 
 
 def answer(
-    model: Any, tokenizer: Any, prompts: Sequence[Prompt], tokens: int, step: int, story: Story
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Prompt],
+    tokens: int,
+    step: int,
+    story: Story,
+    stop: "Stop",
 ) -> None:
-    """Tells what the model answers to each prompt: greedily, so that the weights alone decide."""
+    """Tells what the model answers to each prompt: greedily, so that the weights alone decide.
+
+    Nothing more is told once the process was asked to stop.
+    """
     import torch
+    from transformers import StoppingCriteriaList
+
+    def asked(ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return torch.full((len(ids),), stop.requested is not None, device=ids.device)
 
     model.eval()
     for index, prompt in enumerate(prompts):
@@ -64,7 +80,10 @@ def answer(
                 top_k=None,
                 no_repeat_ngram_size=NO_REPEAT,
                 pad_token_id=tokenizer.pad_token_id,
+                stopping_criteria=StoppingCriteriaList([asked]),
             )
+        if stop.requested is not None:
+            return
         text = tokenizer.decode(output[0, len(prompt.ids) :], skip_special_tokens=True)
         story.emit("generation", step=step, index=index, prompt=prompt.shown, text=text)
 

@@ -18,7 +18,7 @@ from .canonical import Row
 from .checkpoint import Checkpoint
 from .config import TOY_MODEL, Settings, Task, read_task
 from .console import Console
-from .errors import TrainingError
+from .errors import TrainingError, is_out_of_memory
 from .events import Pipe, Reporter, Silent, Story
 from .model import Machine
 from .quiet import silence_libraries
@@ -59,8 +59,8 @@ def run(task: Task, story: Story) -> int:
     from . import artifacts, batches, card, data, generate
     from . import model as models
     from .callbacks import Stop
-    from .train import Trainer
     from .trackers import attach
+    from .train import Trainer
 
     stop = Stop()
     stop.listen()
@@ -97,9 +97,10 @@ def run(task: Task, story: Story) -> int:
     def begin(trainer: Trainer) -> None:
         if trainer.lacks_eval:
             trainer.evaluate()
-        if resumed is None:
-            generate.answer(model, tokenizer, prompts, settings.generation_tokens, 0, story)
         story.phase("training")
+
+    def sample(step: int) -> None:
+        generate.answer(model, tokenizer, prompts, settings.generation_tokens, step, story, stop)
 
     trainer = Trainer(
         model,
@@ -113,13 +114,14 @@ def run(task: Task, story: Story) -> int:
         story,
         stop,
         begin,
+        sample,
     )
     attach(trainer, settings.trackers, task, story)
     trainer.start(resumed)
     if stop.requested:
         return stop.exit_code
 
-    generate.answer(model, tokenizer, prompts, settings.generation_tokens, trainer.steps, story)
+    sample(trainer.keep())
     story.phase("saving")
     if trainer.args.should_save:
         outcome = artifacts.Outcome(
@@ -181,13 +183,13 @@ def _resume_point(checkpoints: Path, story: Story) -> Checkpoint | None:
 def _known(error: Exception) -> TrainingError | None:
     """What a user can do about errors that any library may raise anywhere."""
     text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         return TrainingError(
             "out-of-memory",
             f"out of memory: {(text.splitlines() or ['the system refused more'])[0]}",
             "Lower microBatch or maxSeqLength, set gradientCheckpointing, or take a smaller model.",
         )
-    if "No space left on device" in text:
+    if checkpoint.is_disk_full(error):
         return TrainingError(
             "disk-full", f"the disk is full: {text}", "Free some space and resume."
         )

@@ -23,23 +23,31 @@ from transformers import PrinterCallback, TrainerState
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from . import checkpoint
+from . import checkpoint, random_state
+from .alerts import Watch
 from .batches import Batches
 from .callbacks import Rhythm, Stop, Storyteller
 from .checkpoint import Checkpoint
 from .config import Settings
 from .data import IGNORED, Sample
-from .errors import TrainingError
+from .errors import TrainingError, is_out_of_memory
 from .events import Story
 from .model import Machine, keep_precise
 from .order import StepSampler
+from .scores import best_step, evaluations_since_best, loss_at, ranked
 
 KEPT_CHECKPOINTS = 2
 TRAINER_STATE = "trainer_state.json"
-NEVER_LEARNED = {  # settings that change nothing of what is learned
-    *("model_path", "micro_batch", "gradient_checkpointing"),
-    *("eval_every_steps", "save_every_steps", "generation_tokens", "prompts", "trackers"),
+RANDOM_STATES = "random_states.pt"  # of every process
+NEVER_LEARNED = {  # settings that change no step
+    *("model_path", "micro_batch", "gradient_checkpointing", "keep", "early_stopping", "prompts"),
+    "trackers",
+    *("eval_every_steps", "save_every_steps", "sample_every_steps", "generation_tokens"),
 }
+
+
+class _GivenUp(Exception):
+    """A step took too long for a process that was asked to stop."""
 
 
 class Trainer(SFTTrainer):
@@ -58,10 +66,19 @@ class Trainer(SFTTrainer):
         story: Story,
         stop: Stop,
         begin: Callable[["Trainer"], None],
+        sample: Callable[[int], None],
     ):
-        """`begin` is called once the weights to start from are in place, before any step."""
+        """`begin` is called once the weights to start from are in place, before any step.
+
+        `sample` answers the prompts with the weights of a step.
+        """
         self._story = story
         self._stop = stop
+        self._settings = settings
+        self._batches = batches
+        self._sample = sample
+        self._whole: dict[str, Any] | None = None  # of the last whole step, beside its weights
+        self._random_states: list[Any] = []
         self._checkpoints = checkpoints
         self._task = task_hash(settings, train)
         self._step_rows = batches.micro * batches.accumulation * machine.processes
@@ -96,14 +113,16 @@ class Trainer(SFTTrainer):
         self._rhythm = Rhythm.of(self.steps, settings, story)
         self._begin = lambda: begin(self)
         self.remove_callback(PrinterCallback)
-        self.add_callback(Storyteller(story, stop, self._rhythm, self._begin))
+        watch = Watch(story, self.steps, self.args.warmup_steps)
+        self._storyteller = Storyteller(story, stop, self._rhythm, watch, self._begin)
+        self.add_callback(self._storyteller)
         self._held_out_rows = len(held_out)
         self._held_out = _eval_batches(held_out, batches.evaluation, tokenizer.pad_token_id)
 
     def start(self, resumed: Checkpoint | None) -> None:
         """Trains to the end, from the start or from a checkpoint of the same task."""
         if resumed is None:
-            self.train()
+            self._train()
             return
         if resumed.task != self._task:
             raise TrainingError(
@@ -111,19 +130,78 @@ class Trainer(SFTTrainer):
                 f"{self._checkpoints} has checkpoints of a run with other rows or settings",
                 "Choose another output folder, or remove that one.",
             )
-        if resumed.step < self.steps:
-            self.train(resume_from_checkpoint=str(resumed.path))
+        state = TrainerState.load_from_json(str(resumed.path / TRAINER_STATE))
+        if resumed.step < self.steps and not self._is_stale(state):
+            self._train(str(resumed.path))
             return
         self._load_from_checkpoint(str(resumed.path))
-        self.state = TrainerState.load_from_json(str(resumed.path / TRAINER_STATE))
+        self.state = state
         self._begin()
+
+    def keep(self) -> int:
+        """Puts the weights that the artifact shall hold into the model; returns their step."""
+        last, history = self.state.global_step, self.state.log_history
+        name, scored = "kept step", ranked(history)
+        if self._settings.keep == "last":
+            self._story.decide(name, last, "the last, as asked")
+            return last
+        if not scored:
+            self._story.decide(name, last, "the last: no held-out loss tells which is best")
+            return last
+        for step in scored:
+            found = None if step == last else checkpoint.find(self._checkpoints, step)
+            if step == last or found is not None:
+                break
+            self._story.alert(
+                "warning",
+                "best-lost",
+                f"the checkpoint of step {step}, the best, is not whole any more",
+                "The best of those that are left is kept.",
+            )
+        if found is not None:
+            self._load_from_checkpoint(str(found.path))
+        count = f"the lowest held-out loss of {len(scored)}: {loss_at(history, step):.4f}"
+        self._story.decide(name, step, count)
+        return step
+
+    def _train(self, resume_from: str | None = None) -> None:
+        try:
+            self.train(resume_from_checkpoint=resume_from)
+        except _GivenUp:
+            self._save_before()
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise self._out_of_memory(error) from error
+            raise
+        finally:
+            self._stop.stepping = False
+
+    def _is_stale(self, state: TrainerState) -> bool:
+        """Whether early stopping has ended this training."""
+        patience = self._settings.early_stopping
+        return patience is not None and evaluations_since_best(state.log_history) >= patience
+
+    def _out_of_memory(self, error: Exception) -> TrainingError:
+        micro, longest = self._batches.micro, max(map(len, self.train_dataset["input_ids"]))
+        if self._batches.pack is None and micro > 1:
+            hint = f"Set microBatch to {micro // 2}: the learning stays the same."
+        elif not self._batches.checkpointing:
+            hint = "Set gradientCheckpointing to true: the same learning, slower, in less memory."
+        elif self._settings.method == "full":
+            hint = "Set method to lora, lower maxSeqLength, or take a smaller model."
+        else:
+            hint = "Lower maxSeqLength, or take a smaller model."
+        what = f"{micro} sequences of up to {longest} tokens at once"
+        told = (str(error).splitlines() or [""])[0]
+        return TrainingError("out-of-memory", f"out of memory with {what}: {told}", hint)
 
     @property
     def lacks_eval(self) -> bool:
         """Whether this step should have been scored and was not: a stop came in between."""
         step = self.state.global_step
         known = {entry["step"] for entry in self.state.log_history if "eval_loss" in entry}
-        return step not in known and (step == 0 or self._rhythm.evaluates(step))
+        due = bool(self._held_out) and self._rhythm.evaluates(step)
+        return step not in known and (step == 0 or due)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> StepSampler:
         lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
@@ -131,7 +209,16 @@ class Trainer(SFTTrainer):
             lengths, self._step_rows, self.args.seed, lambda: int(self.state.epoch or 0)
         )
 
+    def get_batch_samples(self, *given: Any, **named: Any) -> Any:
+        started = time.monotonic()
+        samples = super().get_batch_samples(*given, **named)
+        self._storyteller.waited += time.monotonic() - started
+        return samples
+
     def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
+        # Several processes would wait for the one that gave up: they finish the step.
+        if self._stop.overdue and self.args.world_size == 1:
+            raise _GivenUp
         with disable_input_dtype_casting(self.model, active=self._uncast):
             return super().training_step(*given, **named)
 
@@ -160,18 +247,57 @@ class Trainer(SFTTrainer):
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
         return loss / num_items_in_batch * processes
 
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if not math.isfinite(norm):
+            self._end_before_nan()
+        return norm
+
+    def _end_before_nan(self) -> None:
+        """Gradients that are no numbers would make every weight none: the step is not done."""
+        step, loss = self.state.global_step + 1, float(self._tr_loss)
+        self._storyteller.tell(self.args, self.state, step, loss, self._get_learning_rate(), None)
+        if self.state.global_step:
+            self._save_before()
+        raise TrainingError(
+            "loss-not-finite",
+            f"the loss became {loss:g} in step {step}, or its gradients no numbers",
+            "Lower the learning rate; the last checkpoint is from before.",
+        )
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Scores the held-out rows: the summed loss of all trained tokens by their number."""
-        if not self._held_out:
-            return {}
+        """Scores the held-out rows and answers the prompts, whichever is due at this step."""
+        step, metrics = self.state.global_step, {}
+        if self._held_out and self._rhythm.evaluates(step):
+            metrics = self._score()
+            if best_step(self.state.log_history) == step and self._settings.keep == "best":
+                self.control.should_save = True
+            if metrics and step < self.steps and self._is_stale(self.state):
+                self._story.alert(
+                    "info",
+                    "stopped-early",
+                    f"the held-out loss was lowest at step {best_step(self.state.log_history)}:"
+                    f" training ends at step {step} of {self.steps}",
+                )
+                self.control.should_save = self.control.should_training_stop = True
+        if self._rhythm.samples(step) and not self._stop.requested:
+            self._sample(step)
+        if self._stop.requested and step:
+            # The optimizer step is done: keep it; what is missing is made up for after the resume.
+            self.control.should_save = self.control.should_training_stop = True
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _score(self) -> dict[str, float]:
+        """The summed loss of all trained tokens by their number; nothing if asked to stop."""
         started = time.monotonic()
         self.model.eval()
         total = torch.zeros(2, dtype=torch.float64)
         for batch in self._held_out[self.args.process_index :: self.args.world_size]:
             if self._stop.requested:
-                # The optimizer step is done: keep it, and score it after the resume.
-                self.control.should_save = self.control.should_training_stop = True
-                return {}
+                break
             inputs = self._prepare_inputs(dict(batch))
             with torch.no_grad(), self.compute_loss_context_manager():
                 loss = self.compute_loss(
@@ -182,6 +308,9 @@ class Trainer(SFTTrainer):
             )
         if self.args.world_size > 1:
             total = self.accelerator.reduce(total.to(self.args.device))
+        self._stop.agree(self.args.device)
+        if self._stop.requested:
+            return {}
         loss, tokens = total.tolist()
         metrics = {"eval_loss": loss / tokens}
         self.log(dict(metrics))
@@ -193,14 +322,64 @@ class Trainer(SFTTrainer):
             tokens=int(tokens),
             seconds=time.monotonic() - started,
         )
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Writes what a resume needs; without room for it, training goes on and says so."""
+        self._random_states = self._gather(random_state.capture())
         if not self.args.should_save:
             return
+        try:
+            self._write_checkpoint()
+        except Exception as error:
+            if not checkpoint.is_disk_full(error):
+                raise
+            newest, _ = checkpoint.newest_valid(self._checkpoints)
+            kept = "none is there yet" if newest is None else f"that of step {newest.step} is kept"
+            self._story.alert(
+                "warning",
+                "checkpoint-unwritten",
+                f"no room for the checkpoint of step {self.state.global_step}: {kept}",
+                "Free some space on the disk: a run that ends now goes on from the older one.",
+            )
+
+    def _save_before(self) -> None:
+        """Writes the checkpoint of the last whole step when the one after it is given up.
+
+        Its weights are still in place; what went on was the generators and the tokens seen.
+        """
+        if self._whole is None:
+            return  # no step since the start, or since the checkpoint that was resumed
+        random_state.restore(self._whole["random"])
+        self.state.num_input_tokens_seen = self._whole["tokens"]
+        if checkpoint.find(self._checkpoints, self.state.global_step) is None:
+            self._save_checkpoint(self.model, None)
+
+    def _gather(self, mine: Any) -> list[Any]:
+        """One object of every process, in their order."""
+        if self.args.world_size == 1:
+            return [mine]
+        everyone: list[Any] = [None] * self.args.world_size
+        torch.distributed.all_gather_object(everyone, mine)
+        return everyone
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        torch.save(self._random_states, Path(output_dir) / RANDOM_STATES)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            states = torch.load(Path(checkpoint) / RANDOM_STATES, weights_only=True)
+            # Another number of devices draws other numbers anyway.
+            random_state.restore(states[self.args.process_index % len(states)])
+
+    def _maybe_log_save_evaluate(self, *given: Any, **named: Any) -> None:
+        super()._maybe_log_save_evaluate(*given, **named)
+        self._whole = {
+            "random": random_state.capture(),
+            "tokens": self.state.num_input_tokens_seen,
+        }
+
+    def _write_checkpoint(self) -> None:
         step = self.state.global_step
         with checkpoint.writing(self._checkpoints, step, self._task) as folder:
             save_weights(self.accelerator.unwrap_model(self.model), folder)
@@ -227,12 +406,6 @@ def task_hash(settings: Settings, train: Sequence[Sample]) -> str:
     learned = {name: value for name, value in asdict(settings).items() if name not in NEVER_LEARNED}
     rows = [(sample.ids, sample.labels) for sample in train]
     return hashlib.sha256(json.dumps([learned, rows], sort_keys=True).encode()).hexdigest()
-
-
-def best_step(history: Sequence[dict[str, Any]]) -> int | None:
-    """The trained step whose held-out loss was lowest so far."""
-    scored = [entry for entry in history if "eval_loss" in entry and entry["step"]]
-    return min(scored, key=lambda entry: entry["eval_loss"])["step"] if scored else None
 
 
 def _arguments(settings: Settings, machine: Machine, batches: Batches, folder: Path) -> SFTConfig:
