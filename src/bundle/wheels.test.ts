@@ -301,6 +301,24 @@ describe("the images' locks", () => {
     }
   });
 
+  test("hold the versions that training is tested with", async () => {
+    const inputs = ["requirements.in", "requirements-image.in"];
+    const texts = await Promise.all(
+      inputs.map((name) => readFile(join(locks, "..", name), "utf8")),
+    );
+    const wanted = texts
+      .join("\n")
+      .split("\n")
+      .filter((line) => line !== "" && !/^(?:#|torch==)/.test(line));
+    expect(wanted.length).toBeGreaterThan(5);
+    for (const file of (await readdir(locks)).filter((name) => name.endsWith(".json"))) {
+      const { wheels: locked } = await readImageLock(join(locks, file));
+      const versions = locked.map(({ name, version }) => `${name}==${version}`);
+      // Otherwise: node scripts/lock-images.ts
+      expect(versions).toEqual(expect.arrayContaining(wanted));
+    }
+  });
+
   test("a damaged lock is told", async () => {
     const bad = { ...lock, wheels: [{ ...lock.wheels[0], file: "../../evil-1-py3-none-any.whl" }] };
     await writeFile(join(folder, "bad.json"), JSON.stringify(bad));
