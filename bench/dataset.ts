@@ -29,7 +29,9 @@ try {
       })
     ).python;
   const rows = execFileSync(process.execPath, [join(here, "dataset/rows.ts"), folder, bytes]);
-  process.stdout.write(`${String(rows).trim()} rows, ${bytes} bytes, ${availableParallelism()} cores\n`);
+  process.stdout.write(
+    `${String(rows).trim()} rows, ${bytes} bytes, ${availableParallelism()} cores\n`,
+  );
   for (const name of ["rows.jsonl", "rows.json"]) {
     const file = join(folder, name);
     const ratios: number[] = [];
@@ -46,7 +48,9 @@ try {
           `datasets ${other.toFixed(0)} rows/s; ${(own / other).toFixed(1)} times\n`,
       );
     }
-    process.stdout.write(`${name}: median ${ratios.toSorted((a, b) => a - b)[1]!.toFixed(1)} times\n`);
+    process.stdout.write(
+      `${name}: median ${ratios.toSorted((a, b) => a - b)[1]!.toFixed(1)} times\n`,
+    );
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

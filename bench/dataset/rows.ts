@@ -38,7 +38,10 @@ while (written < Number(bytes)) {
   for (let index = 0; index < 2000; index++) {
     const row = {
       messages: [
-        { role: "system", content: "You are the support agent of a shop. Answer shortly and kindly." },
+        {
+          role: "system",
+          content: "You are the support agent of a shop. Answer shortly and kindly.",
+        },
         { role: "user", content: sentences(2 + Math.floor(next() * 3)) },
         { role: "assistant", content: sentences(3 + Math.floor(next() * 8)) },
       ],
