@@ -27,7 +27,11 @@ SCHEMA = jsonschema.Draft202012Validator(
 )
 NONCE = "0123456789abcdef" * 2
 JOB = {
-    **{"run": "moxi-test", "attempt": 1, "nonce": NONCE, "maxSeconds": None, "processes": 1},
+    "run": "moxi-test",
+    "attempt": 1,
+    "nonce": NONCE,
+    "maxSeconds": None,
+    "processes": 1,
     "trainer": {"trackers": []},
 }
 
