@@ -30,7 +30,8 @@ describe("moxi merge", () => {
   it("writes one model from a run's adapter and its base, and says where", async () => {
     const trained = await project.moxi("train");
     expect(trained.code, trained.stderr).toBe(0);
-    const [run] = await readdir(runsFolder(project.folder));
+    const names = await readdir(runsFolder(project.folder));
+    const run = names.find((name) => /^moxi-\d/.test(name) && !name.includes("20261123"));
     const folder = join(runsFolder(project.folder), `${run}`, "merged");
 
     const first = await project.moxi("merge", "--json");
