@@ -138,13 +138,15 @@ test("no token and no key gets into files, logs, output, the bundle or the bucke
 });
 
 test("a file of the user's that holds one is not sent", async () => {
-  await project.write("notes.txt", `token: ${secrets.HF_TOKEN}\n`);
+  const own = await createProject(env);
+  await own.write("notes.txt", `token: ${secrets.HF_TOKEN}\n`);
   const trainer = join(import.meta.dirname, "../trainer");
-  const user = { folder: project.folder, paths: ["notes.txt"] };
+  const user = { folder: own.folder, paths: ["notes.txt"] };
   await expect(
     makeBundle({ trainer, user, secrets: Object.values(secrets) }),
   ).rejects.toMatchObject({
     code: "E_BUNDLE_SECRET",
     details: ["notes.txt:1  a token or key that you have set"],
   });
+  await own.remove();
 });
