@@ -236,10 +236,10 @@ def test_asked_to_stop_while_it_answers_prompts_it_saves_at_once(tmp_path):
     task = make_task(tmp_path, eval_every_steps=4, generation_tokens=2)
 
     def stop(type, body):
-        if type == "eval" and body["step"] == 4:
+        if type == "generation" and body["step"] == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
     code, told = run(task, stop)
     assert code == 128 + signal.SIGTERM
     assert told.of("checkpoint")[-1]["step"] == 4
-    assert [event["step"] for event in told.of("generation") if event["step"]] == []
+    assert [event["index"] for event in told.of("generation") if event["step"]] == [0]

@@ -217,11 +217,11 @@ def test_a_step_that_takes_too_long_is_given_up(adapter, whole, tmp_path, monkey
     seen = []
 
     def asked_in_its_middle(trainer, *given, **named):
-        if trainer.state.global_step == 7:
-            seen.append(None)
-            if len(seen) == 1:
-                os.kill(os.getpid(), signal.SIGTERM)
-        return step(trainer, *given, **named)
+        loss = step(trainer, *given, **named)
+        if trainer.state.global_step == 7 and not seen:
+            seen.append(loss)  # the first of two micro-batches has drawn its random numbers
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "training_step", asked_in_its_middle)

@@ -158,6 +158,9 @@ class Trainer(SFTTrainer):
                 f"the checkpoint of step {step}, the best, is not whole any more",
                 "The best of those that are left is kept.",
             )
+        else:
+            self._story.decide(name, last, "the last: no better one is left")
+            return last
         if found is not None:
             self._load_from_checkpoint(str(found.path))
         count = f"the lowest held-out loss of {len(scored)}: {loss_at(history, step):.4f}"
