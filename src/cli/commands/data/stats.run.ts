@@ -4,6 +4,7 @@ import { givenSettings } from "../../flags.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import { writeJson } from "../../host/json.ts";
 import { prepare, presenterFor } from "../../host/prepare.ts";
+import { keepYoungHeapSmall } from "../../memory.ts";
 import { dataStatsLines } from "../../render/data-stats.ts";
 import type { DataStatsFlags } from "./stats.ts";
 
@@ -12,6 +13,7 @@ export default async function (
   flags: DataStatsFlags & ConfigFlags,
   path?: string,
 ): Promise<void> {
+  keepYoungHeapSmall();
   const { out } = this.terminal;
   const presenter = presenterFor(this, { json: false });
   const context = this.context(flags.json ? undefined : presenter);
