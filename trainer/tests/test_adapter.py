@@ -8,11 +8,12 @@ import torch
 from peft.helpers import disable_input_dtype_casting
 from safetensors.torch import load_file, save_file
 from support import Recorder, make_task, rows, run
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from moxi_train.finetune import main as program
 from moxi_train.finetune import model as models
 from moxi_train.finetune import tiny
+from moxi_train.finetune.batches import memory_bytes
 from moxi_train.finetune.config import Settings, read_task
 from moxi_train.finetune.errors import TrainingError
 from moxi_train.finetune.events import Story
@@ -173,3 +174,30 @@ def test_a_job_with_a_missing_adapter_ends_with_a_sentence(first, tmp_path, caps
     flags = ["--dataset", str(tmp_path / "rows.jsonl"), "--model", str(base)]
     assert program.main([*flags, "--from", str(tmp_path / "none")]) == 1
     assert "holds no adapter to go on from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("tokens", "gigabytes"), [(1024, 4.6), (4096, 5.6), (8192, 6.8)])
+def test_four_bits_of_the_3b_are_near_what_was_published(tokens, gigabytes):
+    """Within a quarter of facts computed without PEFT's casts, and never below them."""
+    config = LlamaConfig(
+        vocab_size=128256,
+        hidden_size=3072,
+        intermediate_size=8192,
+        num_hidden_layers=28,
+        num_attention_heads=24,
+        num_key_value_heads=8,
+        head_dim=128,
+        tie_word_embeddings=True,
+    )
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config).to(torch.bfloat16)
+        for layer in model.model.layers:
+            for module in layer.modules():
+                if isinstance(
+                    module, torch.nn.Linear
+                ):  # two weights a byte, as bitsandbytes has it
+                    packed = torch.empty(module.weight.numel() // 2, dtype=torch.uint8)
+                    module.weight = torch.nn.Parameter(packed, requires_grad=False)
+    settings = Settings("m", "qlora", 1, 16, 1, 1, 1, lora_rank=16)
+    needed = memory_bytes(settings, model, tokens, True) / 1e9
+    assert gigabytes <= needed < 1.25 * gigabytes

@@ -12,6 +12,8 @@ from moxi_train.finetune.chat import TEMPLATES, Chat, _families
 from moxi_train.finetune.data import IGNORED
 from moxi_train.finetune.errors import TrainingError
 from moxi_train.finetune.events import Story
+from moxi_train.finetune.model import PLAIN_TEMPLATE
+from moxi_train.finetune.tiny import TEMPLATE
 
 ORIGINALS = Path(trl.__file__).parent / "chat_templates"
 
@@ -325,6 +327,21 @@ def test_a_template_of_no_family_says_so():
     told = recorder.decision("answers")
     assert told["value"] == "by prompt"
     assert "no family that Moxi knows" in told["reason"]
+
+
+@pytest.mark.parametrize(
+    ("template", "stop"), [(TEMPLATE, "<|end|>"), (PLAIN_TEMPLATE, "<|endoftext|>")]
+)
+def test_our_own_templates_show_all_that_a_row_has(template, stop):
+    renderer = renderer_for(template, stop, "<|user|> <|assistant|> <|system|> <|tool|>")
+    thinking = ANSWER | {"reasoning_content": "Rome is south."}
+    row = {"messages": [SYSTEM, QUESTION, CALL, RESULT, thinking, *AGAIN], "tools": TOOLS}
+    (sample,) = renderer.render(row)
+    texts = trained_texts(renderer, sample)
+    call = '{"name": "weather", "arguments": {"city": "Roma é", "days": 2}}'
+    thought = f"<think>Rome is south.</think>{ANSWER['content']}"
+    assert texts == [f"{call}{stop}", f"{thought}{stop}", f" No. {stop}"]
+    assert RESULT["content"] in renderer.tokenizer.decode(sample.ids)
 
 
 def test_keys_of_arguments_cannot_forge_control_tokens():

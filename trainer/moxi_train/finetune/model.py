@@ -17,8 +17,14 @@ from .events import Story
 
 # For base models without a chat template: plain words, closed by the tokenizer's end of text.
 PLAIN_TEMPLATE = (
+    "{% if tools %}{{ '### Tools:\n' + tools | tojson + '\n\n' }}{% endif %}"
     "{% for message in messages %}"
-    "{{ '### ' + message['role'] | capitalize + ':\n' + message['content'] }}"
+    "{{ '### ' + message['role'] | capitalize + ':\n' }}"
+    "{% if message.reasoning_content %}"
+    "{{ '<think>' + message.reasoning_content + '</think>' }}"
+    "{% endif %}"
+    "{{ message['content'] }}"
+    "{% for call in message.tool_calls or [] %}{{ call.function | tojson }}{% endfor %}"
     "{{ eos_token if message['role'] == 'assistant' else '' }}{{ '\n\n' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '### Assistant:\n' }}{% endif %}"
