@@ -23,7 +23,8 @@ const exact: Readonly<Record<string, (part: Json) => boolean>> = {
   // Models.
   BPE: ({ dropout, continuing_subword_prefix: prefix, end_of_word_suffix: suffix }) =>
     !dropout && !prefix && !suffix,
-  Unigram: ({ byte_fallback: fallback }) => fallback !== true,
+  // Of two cuts with almost the same score, the library may take the other one.
+  Unigram: () => false,
   WordPiece: () => true,
 };
 

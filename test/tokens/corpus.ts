@@ -95,6 +95,10 @@ export function corpus(): Record<string, unknown>[] {
   // Templates look for the last question by comparing: equal ones are all last.
   const [asked, answered] = [user(), { role: "assistant", content: "Yes." }];
   rows.push({ messages: [asked, answered, asked, answered] });
+  const tools = [{ type: "function", function: { name: "time", parameters: {} } }];
+  rows.push({ tools, messages: [asked, answered, asked, answered] });
+  // The limit follows from the longest rows but one in 200.
+  for (const length of [400, 900]) rows.push({ text: "one word after the other ".repeat(length) });
   for (let index = 0; index < 20; index++) rows.push({ text: text(40) });
   // Each odd text at both ends and in the middle.
   for (const piece of odd) {

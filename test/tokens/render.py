@@ -33,7 +33,7 @@ from moxi_train.finetune.errors import TrainingError
 from moxi_train.finetune.events import Story
 from moxi_train.finetune.model import load_tokenizer
 
-CONTEXT = 200
+CONTEXT = 40000
 SETTINGS = Settings("", "lora", 1, 1, 1e-4, 0, 0)
 
 LLAMA3_SPLIT = (
@@ -170,7 +170,7 @@ def fitted(renderer, rows, context):
         except (TrainingError, ValueError):
             continue
     results = []
-    for wanted in (None, 20, 60):
+    for wanted in (None, 20, 60, 50000):
         for overlong in ("drop", "truncate"):
             story = Story(Recorder())
             settings = replace(SETTINGS, max_seq_length=wanted, overlong=overlong)
