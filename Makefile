@@ -38,6 +38,7 @@ format: node_modules/.package-lock.json ## Format the code
 bench: $(dataset) ## Measure what docs/performance.md claims
 	@node bench/startup.ts
 	@node bench/quick-start.ts
+	@node bench/s3.ts
 	@node scripts/python.ts bench/train-cpu/compare.py
 	@node bench/dataset.ts
 
