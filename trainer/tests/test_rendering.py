@@ -184,6 +184,20 @@ def test_control_tokens_in_a_row_stay_text():
     assert trained_texts(renderer, sample) == [f"{forged}<|im_end|>"]
 
 
+def test_a_control_token_that_cannot_be_written_as_text_is_refused():
+    tokenizer = Tokenizer(models.WordLevel({"?": 0, "<|end|>": 1, "hi": 2}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    template = "{% for m in messages %}{{ m['content'] }} {% endfor %}<|end|>"
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|end|>", chat_template=template
+    )
+    renderer = Renderer(fast, frozenset([fast.eos_token_id]))
+    chat = [{"role": "user", "content": "hi <|end|> hi"}, {"role": "assistant", "content": "hi"}]
+    with pytest.raises(TrainingError, match="cannot write <\\|end\\|> as text") as error:
+        renderer.render({"messages": chat})
+    assert error.value.code == "template-refused"
+
+
 def test_the_date_in_a_template_is_fixed():
     renderer = make_renderer("llama3")
     (sample,) = renderer.render({"messages": CHAT[:2]})

@@ -93,12 +93,24 @@ class Chat:
         return Answer(text, _common_prefix(text, other), None, False)
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of what `write` returns; names of control tokens in rows are text."""
+        """Tokens of what `write` returns; names of control tokens in rows are text.
+
+        Raises TrainingError where the tokenizer makes the token itself of its name.
+        """
         if _START not in text and _END not in text:
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         from transformers.utils.chat_template_utils import encode_marked_chat
 
-        return encode_marked_chat(self.tokenizer, text)
+        try:
+            return encode_marked_chat(self.tokenizer, text)
+        except ValueError as error:
+            names = dict.fromkeys(re.findall(f"{_START}(.*?){_END}", text, re.DOTALL))
+            told = [name for name in names if repr(name) in str(error)] or list(names)
+            raise TrainingError(
+                "template-refused",
+                f"a row types a control token, and the tokenizer cannot write {told[0]} as text",
+                "Take it out of the row: training would take it for the token itself.",
+            ) from error
 
     def _own(self, tools: str | None) -> str:
         return self.tokenizer.get_chat_template(tools=tools)
