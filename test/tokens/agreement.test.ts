@@ -68,10 +68,7 @@ function render(maker: SampleMaker, row: CanonicalRow): Rendered {
     return { samples };
   } catch (error) {
     if (error instanceof TemplateDrops) return { error: "template-drops" };
-    if (error instanceof TemplateRefusal) {
-      const sanitizes = error.message.includes("as text");
-      return { error: sanitizes ? "ValueError" : "template-refused" };
-    }
+    if (error instanceof TemplateRefusal) return { error: "template-refused" };
     throw error;
   }
 }

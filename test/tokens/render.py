@@ -156,8 +156,6 @@ def rendered(renderer, row):
         samples = renderer.render(row)
     except TrainingError as error:
         return {"error": error.code}
-    except ValueError as error:
-        return {"error": type(error).__name__}
     return {"samples": [[sample.ids, sample.labels] for sample in samples]}
 
 
@@ -167,7 +165,7 @@ def fitted(renderer, rows, context):
     for row in rows:
         try:
             samples += renderer.render(row)
-        except (TrainingError, ValueError):
+        except TrainingError:
             continue
     results = []
     for wanted in (None, 20, 60, 50000):
