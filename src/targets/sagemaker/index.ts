@@ -22,8 +22,9 @@ export interface SageMakerOptions extends Omit<SubmitOptions, "aws"> {
 export function createSageMakerTarget(options: SageMakerOptions): Target {
   const { aws, clock, instance, pollMs = 15_000, drainMs = 30_000 } = options;
   const capabilities: Capabilities = {
-    spot: true,
-    warmPool: true,
+    // The service has both; what is asked of it here is a machine on demand, for one job.
+    spot: false,
+    warmPool: false,
     maxNodes: 1,
     paid: true,
     pollMs,
