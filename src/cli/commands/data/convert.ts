@@ -3,7 +3,7 @@ import type { Cli } from "../../cli.ts";
 import { bare, configFlags } from "../../flags.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import { json } from "../parameters.ts";
-import { datasetArgument } from "./parameters.ts";
+import { datasetArgument, outFlag } from "./parameters.ts";
 import type { DatasetArgs } from "./parameters.ts";
 
 export interface DataConvertFlags {
@@ -23,13 +23,7 @@ export const convert = buildCommand<DataConvertFlags & ConfigFlags, DatasetArgs,
         values: ["chat", "openai", "prompt", "alpaca", "sharegpt", "text"],
         brief: "the format of the new rows",
       },
-      out: {
-        kind: "parsed",
-        brief: "the new file (NAME.FORMAT.jsonl beside the dataset)",
-        placeholder: "FILE",
-        parse: (input: string) => input,
-        optional: true,
-      },
+      out: outFlag("FILE", "the new file (NAME.FORMAT.jsonl beside the dataset)"),
       json,
     }),
   },

@@ -13,3 +13,13 @@ export const datasetArgument = {
     },
   ],
 } as const;
+
+/** `--out`: where a command writes; each says where that is by itself. */
+export const outFlag = (placeholder: string, brief: string) =>
+  ({
+    kind: "parsed",
+    brief,
+    placeholder,
+    parse: (input: string) => input,
+    optional: true,
+  }) as const;

@@ -3,7 +3,7 @@ import type { Cli } from "../../cli.ts";
 import { bare, configFlags } from "../../flags.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import { json } from "../parameters.ts";
-import { datasetArgument } from "./parameters.ts";
+import { datasetArgument, outFlag } from "./parameters.ts";
 import type { DatasetArgs } from "./parameters.ts";
 
 export interface DataSplitFlags {
@@ -17,13 +17,7 @@ export const split = buildCommand<DataSplitFlags & ConfigFlags, DatasetArgs, Cli
     positional: datasetArgument,
     flags: bare({
       ...configFlags,
-      out: {
-        kind: "parsed",
-        brief: "the folder for both files (the dataset's)",
-        placeholder: "FOLDER",
-        parse: (input: string) => input,
-        optional: true,
-      },
+      out: outFlag("FOLDER", "the folder for both files (the dataset's)"),
       json,
     }),
   },
