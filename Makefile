@@ -11,7 +11,7 @@ dataset := data/sft/training_dataset.json
 # More flags for the command, e.g. make train ARGS="--epochs 2"
 ARGS ?=
 
-.PHONY: train train-aws test check format bench soak help clean
+.PHONY: train train-aws test check format bench soak cloud help clean
 
 train: $(dataset) ## Fine-tune the example on this machine (ARGS="--epochs 2" adds flags)
 	@$(moxi) train $(ARGS)
@@ -41,6 +41,9 @@ bench: $(dataset) ## Measure what docs/performance.md claims
 	@node bench/s3.ts
 	@node scripts/python.ts bench/train-cpu/compare.py
 	@node bench/dataset.ts
+
+cloud: node_modules/.package-lock.json ## Start a cloud on this machine, to try make train-aws without an account
+	@node test/cloud/serve.ts
 
 soak: $(dataset) ## Long randomised runs
 	@node test/soak.ts

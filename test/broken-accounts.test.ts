@@ -7,13 +7,14 @@ import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkAccount } from "../src/account/check-account.ts";
+import { readPrice } from "../src/account/price.ts";
 import type { Wanted } from "../src/account/wanted.ts";
 import { openAws } from "../src/aws/aws.ts";
 import type { ErrorCode } from "../src/base/errors.ts";
 import { errorKinds } from "../src/base/errors.ts";
 import { silentHost } from "../src/base/host.ts";
 import type { Check } from "../src/run/check.ts";
-import { openAccount } from "./cloud/account.ts";
+import { openAccount, rehearsed } from "./cloud/account.ts";
 import type { Account, Policy } from "./cloud/account.ts";
 import { rehearsalImage, startCloud } from "./cloud/start.ts";
 import type { Cloud } from "./cloud/start.ts";
@@ -54,18 +55,12 @@ afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-/** The test cloud's image lies in a repository of another name. */
-function rehearsed(policy: Policy): Policy {
-  const text = JSON.stringify(policy);
-  return JSON.parse(text.replaceAll("huggingface-pytorch-training", "rehearsal")) as Policy;
-}
-
 const quota = (name: string, value: number) => cloud.order("quota", { name, value });
 
 async function check(changes: Partial<Wanted> = {}, env = goodUser): Promise<readonly Check[]> {
   const aws = await openAws({ env, home, host: silentHost });
   try {
-    return await checkAccount(aws, {
+    const wanted: Wanted = {
       region: "us-east-1",
       bucket,
       roleArn: goodRole,
@@ -75,7 +70,9 @@ async function check(changes: Partial<Wanted> = {}, env = goodUser): Promise<rea
       maxSeconds: 3600,
       job: "moxi-20261123-141207-calm-otter-7f3k-a1",
       ...changes,
-    });
+    };
+    const price = await readPrice(aws, [wanted.instance], new Date());
+    return await checkAccount(aws, wanted, price);
   } finally {
     aws.close();
   }

@@ -1,5 +1,6 @@
 import type { Aws } from "../aws/aws.ts";
 import type { Check } from "../run/check.ts";
+import type { Price } from "../run/cost.ts";
 import { checkBucket } from "./checks/bucket.ts";
 import { checkIdentity } from "./checks/identity.ts";
 import { checkImage } from "./checks/image.ts";
@@ -14,7 +15,11 @@ import type { Wanted } from "./wanted.ts";
  * Everything that can be known of an account before a byte is sent. Reads only. What is unknown is
  * a warning, never ok; what failed names the command that mends it.
  */
-export async function checkAccount(aws: Aws, wanted: Wanted): Promise<readonly Check[]> {
+export async function checkAccount(
+  aws: Aws,
+  wanted: Wanted,
+  price: Price | undefined,
+): Promise<readonly Check[]> {
   const { check, identity } = await checkIdentity(aws);
   if (identity === undefined) return [check];
   const { account, arn } = identity;
@@ -38,7 +43,6 @@ export async function checkAccount(aws: Aws, wanted: Wanted): Promise<readonly C
         ]),
     checkQuota(aws, wanted),
     checkImage(aws, wanted),
-    checkPrice(aws, wanted),
   ]);
-  return [check, role, ...others];
+  return [check, role, ...others, checkPrice(price, wanted)];
 }

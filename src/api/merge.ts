@@ -11,7 +11,7 @@ import type { RunRecord } from "../store/runs.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { openRun, viewOf } from "./open.ts";
-import { preparePython } from "./ready.ts";
+import { preparePython } from "./python.ts";
 import { hubEnvironment } from "./targets.ts";
 import { findTrainer } from "./trainer.ts";
 

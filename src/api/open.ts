@@ -32,7 +32,7 @@ export async function openRun(context: Context, name?: string): Promise<OpenedRu
 
 export async function openRunFolder(context: Context, folder: string): Promise<OpenedRun> {
   const record = await readRun(folder);
-  const target = await openTarget(context, record.plan.target);
+  const target = await openTarget(context, record.plan.target, { plan: record.plan });
   return { record, target, refs: refsOf(record) };
 }
 

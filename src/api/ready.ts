@@ -1,32 +1,37 @@
 import { MoxiError } from "../base/errors.ts";
+import type { Check } from "../run/check.ts";
 import type { Plan } from "../run/plan.ts";
 import type { Target } from "../targets/target.ts";
 import type { Context } from "./context.ts";
-import { findTrainer } from "./trainer.ts";
 
 /** What to do when another run trains where only one can. */
 export type WhenBusy = "refuse" | "wait";
 
-/** The interpreter that trains on this machine; installs it when it is missing. */
-export async function preparePython(context: Context, signal?: AbortSignal): Promise<string> {
-  const { env, home, host, clock } = context;
-  const { ensurePython } = await import("../python/ensure.ts");
-  const { lockFile } = findTrainer();
-  const sleep = clock.sleep.bind(clock);
-  return (await ensurePython({ env, home, host, lockFile, signal, sleep })).python;
-}
-
-/** Runs the target's checks. The first that failed is the error; the others are its details. */
-export async function preflight(context: Context, target: Target, plan: Plan): Promise<void> {
+/**
+ * Runs the target's checks and tells them. The first that failed is the error; the others are its
+ * details, each with the command that mends it.
+ */
+export async function preflight(
+  context: Context,
+  target: Target,
+  plan: Plan,
+): Promise<readonly Check[]> {
+  const { host } = context;
   const checks = await target.preflight(plan);
-  for (const { result, message: text, hint } of checks) {
-    if (result === "warning") context.host.notify({ type: "warning", text, ...(hint && { hint }) });
+  for (const { name, result, message: text, hint } of checks) {
+    if (result === "warning") host.notify({ type: "warning", text, ...(hint && { hint }) });
+    // Where nothing is paid, nobody needs to hear what is in order.
+    if (result === "ok" && target.capabilities.paid) {
+      host.notify({ type: "task", id: name, state: "done", text });
+    }
   }
   const [first, ...others] = checks.filter((check) => check.result === "failed");
-  if (first === undefined) return;
+  if (first === undefined) return checks;
   throw new MoxiError(first.code ?? "E_USAGE", first.message, {
     ...(first.hint === undefined ? {} : { hint: first.hint }),
-    details: others.map((check) => check.message),
+    details: others.map(({ message, hint }) =>
+      hint === undefined ? message : `${message}; mend it with: ${hint}`,
+    ),
   });
 }
 

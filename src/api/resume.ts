@@ -1,15 +1,18 @@
 import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
+import { formatDuration } from "../base/format.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
+import type { Attempt } from "../run/attempt.ts";
 import { hasEnded } from "../run/fold.ts";
 import type { Plan } from "../run/plan.ts";
 import { appendAttempt, newAttempt, runLock } from "../store/runs.ts";
 import { withLock } from "../store/lock.ts";
-import type { Submission } from "../targets/target.ts";
+import type { Submission, Target } from "../targets/target.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { openRun, refsOf, viewOf } from "./open.ts";
-import { awaitMachine, preflight, preparePython } from "./ready.ts";
+import type { OpenedRun } from "./open.ts";
+import { awaitMachine, preflight } from "./ready.ts";
 import type { WhenBusy } from "./ready.ts";
 import { openTarget } from "./targets.ts";
 
@@ -38,8 +41,8 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
   const { run, folder, plan } = record;
   const loaded = await load(context);
   const files = await sources(context, loaded, plan);
-  const python = await preparePython(context, options.signal);
-  const target = await openTarget(context, plan.target, { python, loaded });
+  const { signal } = options;
+  const target = await openTarget(context, plan.target, { plan, loaded, submits: true, signal });
   await preflight(context, target, plan);
   await awaitMachine(context, target, options);
 
@@ -57,10 +60,42 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
       });
     }
     const number = opened.record.attempts.length + 1;
-    const attempt = newAttempt(run, number, plan.target, context.clock.now());
+    const attempt = {
+      ...newAttempt(run, number, plan.target, context.clock.now()),
+      ...(target.capabilities.paid ? await budget(opened, target) : {}),
+    };
     const next = await appendAttempt(opened.record, attempt);
     await target.submit({ ...refsOf(next).at(-1)!, ...files });
     return { run, attempt: number, plan };
+  });
+}
+
+/** Less than this goes by before a rented machine has trained anything. */
+const leastSeconds = 60;
+
+/**
+ * What is left of the run's limit, which somebody has agreed to: the earlier attempts have used the
+ * rest, by the provider's own count.
+ *
+ * @throws E_BUDGET where nothing is left
+ */
+async function budget(
+  { record, refs }: OpenedRun,
+  target: Target,
+): Promise<Pick<Attempt, "maxSeconds" | "carriedSeconds" | "price">> {
+  const { run, plan } = record;
+  const before = await Promise.all(
+    refs.map(async (ref) => (await target.status(ref)).billedSeconds),
+  );
+  const carriedSeconds = Math.ceil(before.reduce<number>((sum, each) => sum + (each ?? 0), 0));
+  const price = await target.price(plan);
+  const spent = { carriedSeconds, ...(price && { price }) };
+  const { maxSeconds } = plan.limits;
+  if (maxSeconds === null) return spent;
+  const left = maxSeconds - carriedSeconds;
+  if (left >= leastSeconds) return { maxSeconds: left, ...spent };
+  throw new MoxiError("E_BUDGET", `${run} has used up its limit of ${formatDuration(maxSeconds)}`, {
+    hint: "start a new run with a higher --max-hours or --max-usd; --from goes on from an adapter",
   });
 }
 

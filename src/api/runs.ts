@@ -53,7 +53,9 @@ async function summary(context: Context, folder: string, run: string): Promise<R
     const newest = refs.at(-1)!;
     if (!events.some((event) => event.type === "end" && event.attempt === newest.attempt.attempt)) {
       // Then read again: an end that came in between is among the events.
-      status = await (await openTarget(context, record.plan.target)).status(newest);
+      status = await (
+        await openTarget(context, record.plan.target, { plan: record.plan })
+      ).status(newest);
       events = refs.flatMap(milestones);
     }
     const view = foldRun(record, events, status);

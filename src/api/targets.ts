@@ -1,56 +1,110 @@
+import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
+import { readEnvironment } from "../config/environment.ts";
 import { findProject } from "../config/find.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
-import type { TargetName } from "../run/plan.ts";
+import type { Plan, TargetName } from "../run/plan.ts";
 import type { Target } from "../targets/target.ts";
 import type { Context } from "./context.ts";
+import { preparePython } from "./python.ts";
 import { findTrainer } from "./trainer.ts";
 
-/** What a target needs to plan and submit, and not to watch or stop. */
+/** What a target needs beside its name. */
 export interface TargetParts {
-  readonly loaded: LoadedConfig;
-  /** The interpreter that trains on this machine; needed to submit. */
-  readonly python?: string;
+  /** The run's plan, which says where in the cloud it is; needed to watch and to stop. */
+  readonly plan?: Plan;
+  /** The config; needed to plan and to submit. */
+  readonly loaded?: LoadedConfig;
+  /** A run will be submitted: what that needs of this machine is installed first. */
+  readonly submits?: boolean;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Opens a target by its name. The only place that knows which targets there are. */
 export async function openTarget(
-  { cwd, env, home, clock }: Context,
+  context: Context,
   name: TargetName,
-  parts?: TargetParts,
+  parts: TargetParts = {},
 ): Promise<Target> {
   switch (name) {
-    case "local": {
-      const { createLocalTarget } = await import("../targets/local/index.ts");
-      return createLocalTarget({
-        python: parts?.python ?? "python3",
-        trainerFolder: findTrainer().folder,
-        project: findProject(cwd).folder,
-        env: parts === undefined ? env : hubEnvironment(parts.loaded),
-        home,
-        clock,
-      });
-    }
+    case "local":
+      return openLocal(context, parts);
     case "sagemaker":
+      return openSageMaker(context, parts);
     case "ec2":
       throw new MoxiError("E_TARGET_UNAVAILABLE", `this version of Moxi cannot train on ${name}`, {
-        hint: "train on this machine: moxi train --target local",
-        details: parts === undefined ? [] : missingSettings(parts.loaded),
+        hint: "train on SageMaker: moxi train --target sagemaker",
       });
   }
 }
 
-/** What training on AWS will need beside a version that can, and that is not there yet. */
-function missingSettings({ aws, env }: LoadedConfig): string[] {
-  const hasKeys = Object.keys(env).some((name) =>
-    /^AWS_(?:ACCESS_KEY|PROFILE|WEB_IDENT)/.test(name),
-  );
-  return [
-    aws.roleArn === undefined && "AWS_ARN_ROLE is not set: the role that the training job runs as",
-    aws.bucket === undefined && "AWS_S3_BUCKET is not set: where data and models live",
-    aws.region === undefined && "AWS_REGION is not set",
-    !hasKeys && "no AWS credentials in the environment or .env (a profile or SSO may give them)",
-  ].filter((text) => text !== false);
+async function openLocal(
+  context: Context,
+  { loaded, submits = false, signal }: TargetParts,
+): Promise<Target> {
+  const { cwd, env, home, clock } = context;
+  const { createLocalTarget } = await import("../targets/local/index.ts");
+  return createLocalTarget({
+    python: submits ? await preparePython(context, signal) : "python3",
+    trainerFolder: findTrainer().folder,
+    project: findProject(cwd).folder,
+    env: loaded === undefined ? env : hubEnvironment(loaded),
+    home,
+    clock,
+  });
+}
+
+async function openSageMaker(
+  context: Context,
+  { plan, loaded, signal }: TargetParts,
+): Promise<Target> {
+  const { cwd, home, host, clock } = context;
+  const env = loaded?.env ?? readEnvironment(findProject(cwd).folder, context.env).toObject();
+  const [{ openAws }, { createSageMakerTarget }] = await Promise.all([
+    import("../aws/aws.ts"),
+    import("../targets/sagemaker/index.ts"),
+  ]);
+  const region = plan?.cloud?.region;
+  const aws = await openAws({ env, home, host }, region === undefined ? {} : { region });
+  const options = { aws, host, clock };
+  if (loaded === undefined) return createSageMakerTarget(options);
+  const { config, aws: place } = loaded;
+  const wishes = { ...config, bucket: place.bucket, roleArn: place.roleArn };
+  const { cacheFolder } = await import("../python/ensure.ts");
+  const cache = join(cacheFolder({ env, home }), "moxi");
+  const sending = {
+    wheels: wheelsFor(context, loaded, cache, signal),
+    trainerFolder: findTrainer().folder,
+    cache,
+    secrets: secretValues(loaded),
+  };
+  return createSageMakerTarget({ ...options, wishes, sending });
+}
+
+/** The locked packages of an image, from the user's own index; none where the image has no lock. */
+function wheelsFor(
+  { home, host, clock, fetch }: Context,
+  { env }: LoadedConfig,
+  cache: string,
+  signal: AbortSignal | undefined,
+) {
+  return async (imageTag: string, how: "fetch" | "name") => {
+    const { findImageLock } = await import("../bundle/image-lock.ts");
+    const lock = await findImageLock(join(findTrainer().folder, "locks"), imageTag);
+    if (lock === undefined) return [];
+    const { fetchWheels, nameWheels } = await import("../bundle/wheels.ts");
+    if (how === "name") return nameWheels(lock, cache);
+    const { platform } = process;
+    const sleep = clock.sleep.bind(clock);
+    return fetchWheels({ lock, cache, env, home, platform, host, fetch, sleep, signal });
+  };
+}
+
+/** What may stand in no file that leaves this machine. */
+function secretValues({ env, secrets }: LoadedConfig): string[] {
+  const names = ["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_SESSION_TOKEN"];
+  const values = [secrets.huggingFaceToken, ...names.map((name) => env[name])];
+  return values.filter((value) => value !== undefined && value !== "") as string[];
 }
 
 /** The trainer asks the same hub, with the same token, whatever name either was given by. */

@@ -1,32 +1,27 @@
 import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
-import { formatCount } from "../base/format.ts";
-import type { LoadedConfig } from "../config/loaded.ts";
 import { hasEnded } from "../run/fold.ts";
 import { newRunId, normalRunId } from "../run/id.ts";
 import type { Plan } from "../run/plan.ts";
-import type { Recipe } from "../run/recipe.ts";
-import { listRunIds, resolveRun } from "../store/find.ts";
+import { listRunIds } from "../store/find.ts";
 import { withLock } from "../store/lock.ts";
 import {
   createRun,
-  hideFromGit,
   makeRunsFolder,
   newAttempt,
   newRunLock,
   readRun,
   runsFolder,
 } from "../store/runs.ts";
-import type { Submission, Target } from "../targets/target.ts";
 import { load } from "./config.ts";
+import { consent, offerOf } from "./consent.ts";
+import type { Offer } from "./consent.ts";
 import type { Context } from "./context.ts";
-import { checkSettings } from "./data-check.ts";
-import { localDataset } from "./data-source.ts";
 import { openRunFolder, refsOf, viewOf } from "./open.ts";
-import { awaitMachine, preflight, preparePython } from "./ready.ts";
+import { planRun } from "./plan-run.ts";
+import { awaitMachine, preflight } from "./ready.ts";
 import type { WhenBusy } from "./ready.ts";
 import { openTarget } from "./targets.ts";
-import { findTrainer, hashTrainer } from "./trainer.ts";
 
 export interface TrainOptions {
   /** Settings by their config key, e.g. `{ epochs: 2 }`: stronger than every other source. */
@@ -35,6 +30,12 @@ export interface TrainOptions {
   readonly runId?: string | undefined;
   /** When another run trains where only one can: refuse (the default), or wait for it. */
   readonly whenBusy?: WhenBusy | undefined;
+  /** A plan that was saved (a run's plan.json), to be carried out to the letter. */
+  readonly plan?: string | undefined;
+  /** Agrees to the most that the run can cost. */
+  readonly yes?: boolean | undefined;
+  /** Asks a person whether a run may cost what it can cost; without it nobody is asked. */
+  readonly ask?: ((offer: Offer) => Promise<boolean>) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -58,16 +59,19 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
   const loaded = await load(context, options.flags);
   for (const text of loaded.warnings) context.host.notify({ type: "warning", text });
   const runs = runsFolder(loaded.folder);
-  const { plan, submission } = await makeReady(context, loaded);
+  const { plan, submission, price } = await planRun(context, loaded, options.plan);
 
   const known = await sameRun(context, runs, plan, chosen);
   if (known.attach !== null) {
     return { run: known.attach, created: false, previous: known.previous, plan };
   }
 
-  const python = await preparePython(context, options.signal);
-  const target = await openTarget(context, plan.target, { python, loaded });
+  const { signal } = options;
+  const target = await openTarget(context, plan.target, { plan, loaded, submits: true, signal });
   await preflight(context, target, plan);
+  const limited = loaded.config.maxUsd !== undefined;
+  const agreed = options.yes === true || options.plan !== undefined || limited;
+  await consent(offerOf(plan, price), { agreed, ask: options.ask });
   if (options.whenBusy === "wait") await awaitMachine(context, target, options);
 
   await makeRunsFolder(runs);
@@ -79,77 +83,12 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
     if (options.whenBusy !== "wait") await awaitMachine(context, target, options);
     const now = context.clock.now();
     const run = chosen ?? newRunId(now);
-    const first = newAttempt(run, 1, plan.target, now);
+    const first = { ...newAttempt(run, 1, plan.target, now), ...(price && { price }) };
     return { ...again, record: await createRun(runs, run, plan, first) };
   });
   if (record === null) return { run: attach!, created: false, previous, plan };
   await target.submit({ ...refsOf(record)[0]!, ...submission });
   return { run: record.run, created: true, previous, plan };
-}
-
-type Ready = {
-  plan: Plan;
-  submission: Pick<Submission, "dataset" | "modelFolder" | "adapterFolder">;
-};
-
-/** From config to plan: everything that can be known without Python and before anything starts. */
-async function makeReady(context: Context, loaded: LoadedConfig): Promise<Ready> {
-  const { config, folder, secrets, hubUrl } = loaded;
-  const { host, home, fetch } = context;
-  const target: Target = await openTarget(context, config.target, { loaded });
-  const [{ prepareDataset }, { resolveModel }, { makePlan }] = await Promise.all([
-    import("../dataset/prepare.ts"),
-    import("../model/resolve.ts"),
-    import("../planner/plan.ts"),
-  ]);
-
-  const dataset = await prepareDataset({
-    path: await localDataset(context, loaded, config.dataset),
-    cwd: context.cwd,
-    split: config.split,
-    ...checkSettings(config),
-    outFolder: join(folder, ".moxi", "data"),
-    host,
-  });
-  await hideFromGit(join(folder, ".moxi"));
-  const rows = `${formatCount(dataset.trainRows)} rows to train on, ${formatCount(dataset.evalRows)} held out`;
-  host.notify({ type: "task", id: "dataset", state: "done", text: `${rows} (${dataset.format})` });
-  for (const text of dataset.warnings) host.notify({ type: "warning", text });
-
-  const model = await resolveModel({
-    id: config.model,
-    revision: config.revision,
-    baseFolder: folder,
-    token: secrets.huggingFaceToken,
-    hubUrl,
-    fetch,
-    home,
-    env: loaded.env,
-  });
-  for (const text of model.warnings) host.notify({ type: "warning", text });
-
-  const adapter = config.from === undefined ? null : await adapterOf(folder, config.from, model);
-  const [[machine], trainer] = await Promise.all([target.machines(), hashTrainer(findTrainer())]);
-  const plan = makePlan({
-    config,
-    sources: loaded.sources,
-    dataset,
-    model,
-    adapter,
-    machine: machine!,
-    trainer,
-  });
-  const files = { train: dataset.trainFile, eval: dataset.evalFile };
-  const adapterFolder = adapter?.folder ?? null;
-  return { plan, submission: { dataset: files, modelFolder: model.folder, adapterFolder } };
-}
-
-/** The adapter that another run of this project left, if it fits on the same base model. */
-async function adapterOf(folder: string, name: string, model: Recipe["model"]) {
-  const { resolveAdapter } = await import("../model/adapter.ts");
-  const runs = runsFolder(folder);
-  const { run, folder: from, plan } = await readRun(join(runs, await resolveRun(runs, name)));
-  return resolveAdapter({ run, folder: join(from, "model"), recipe: plan.recipe, model });
 }
 
 function chosenId(given: string | undefined): string | undefined {

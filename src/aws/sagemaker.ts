@@ -19,6 +19,7 @@ export interface Turn {
   readonly status: string;
   readonly message: string;
   readonly at: Date | undefined;
+  readonly endedAt: Date | undefined;
 }
 
 /** What the service says of a training job. */
@@ -108,6 +109,7 @@ function told(job: DescribeTrainingJobResponse): TrainingJob {
       status: turn.Status ?? "",
       message: turn.StatusMessage ?? "",
       at: turn.StartTime,
+      endedAt: turn.EndTime,
     })),
     failure: job.FailureReason,
     endedAt:

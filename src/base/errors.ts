@@ -24,6 +24,7 @@ export const errorKinds = {
   E_RUN_FOLDER: user(2),
   E_RUN_ID_TAKEN: user(2),
   E_RUN_STATE: user(2),
+  E_PLAN: user(2),
   E_MODEL_NOT_FOUND: user(2),
   E_MODEL_UNSUPPORTED: user(2),
   E_DATASET_MISSING: user(2),

@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { isRecord } from "../base/json.ts";
 
@@ -28,6 +30,14 @@ export interface ImageLock {
 
 /** A wheel's name, without anything that could lead out of a folder. */
 const wheelFile = /^[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(?:-\d\w*)?-[\w.]+-[\w.]+-[\w.]+\.whl$/;
+
+/** The lock of an image by its tag; undefined for an image that Moxi knows nothing of. */
+export async function findImageLock(locks: string, tag: string): Promise<ImageLock | undefined> {
+  const file = join(locks, `${tag}.json`);
+  // A tag is letters, digits, ".", "_" and "-": it cannot lead out of the folder.
+  if (!/^[\w.-]+$/.test(tag) || !existsSync(file)) return undefined;
+  return readImageLock(file);
+}
 
 /** Reads an image's lock; `E_INTERNAL` if it is damaged or Moxi was packed without it. */
 export async function readImageLock(file: string): Promise<ImageLock> {

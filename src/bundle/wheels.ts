@@ -44,7 +44,7 @@ export interface FetchWheelsOptions {
 export async function fetchWheels(options: FetchWheelsOptions): Promise<FetchedWheel[]> {
   const { lock, cache, host, signal, sleep } = options;
   const folder = join(cache, "wheels");
-  const wheels = lock.wheels.map((wheel) => ({ ...wheel, path: cachedPath(folder, wheel) }));
+  const wheels = nameWheels(lock, cache);
   if ((await lacking(wheels)).length === 0) return wheels;
   await mkdir(folder, { recursive: true });
   const onWait = (owner: number) => {
@@ -62,6 +62,12 @@ export async function fetchWheels(options: FetchWheelsOptions): Promise<FetchedW
     host.notify({ type: "task", id: "wheels", state: "done", text: done });
   });
   return wheels;
+}
+
+/** The wheels of a lock and where they lie in the cache, or will. */
+export function nameWheels(lock: ImageLock, cache: string): FetchedWheel[] {
+  const folder = join(cache, "wheels");
+  return lock.wheels.map((wheel) => ({ ...wheel, path: cachedPath(folder, wheel) }));
 }
 
 function cachedPath(folder: string, { sha256, file }: LockedWheel): string {

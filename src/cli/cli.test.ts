@@ -97,6 +97,9 @@ test("every setting is a flag: kebab case, as in the config, or with its dot", a
     },
     runId: "ci-1",
     whenBusy: "wait",
+    yes: false,
+    plan: undefined,
+    ask: undefined,
   });
 });
 

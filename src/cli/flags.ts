@@ -41,7 +41,7 @@ const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
   from: text("RUN", "go on from the adapter of another run"),
   target: text("TARGET", "where to train: local, sagemaker or ec2"),
   epochs: number("passes over the training rows"),
-  effectiveBatch: number("sequences per optimizer step, on any machine"),
+  effectiveBatch: number("sequences per optimizer step"),
   microBatch: number("sequences per forward pass (what fits)"),
   learningRate: number("the highest learning rate"),
   schedule: text("NAME", "learning rate: cosine, linear or constant"),
@@ -82,26 +82,59 @@ const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
   "split.evalFraction": number("share of the rows that is held out (0.05)"),
   "split.maxEvalRows": number("at most this many held-out rows (500)"),
   "split.groupBy": text("FIELD", "rows with the same value stay on one side"),
-  evalEverySteps: number("score the held-out rows every so many steps"),
+  evalEverySteps: number("steps between two evaluations"),
   saveEverySteps: number("keep a checkpoint every so many steps"),
   sampleEverySteps: number("answer the prompts every so many steps"),
   earlyStopping: number("end after N evaluations without a new best"),
-  keep: text("NAME", "weights to keep: best (held-out loss) or last"),
+  keep: text("NAME", "weights to keep: best or last"),
   prompts: { ...text("TEXT", "sample this before and after; repeatable"), variadic: true },
-  trackers: { ...text("NAME", "tell metrics to wandb, mlflow, ...; repeatable"), variadic: true },
+  trackers: { ...text("NAME", "metrics also go to wandb, ...; repeatable"), variadic: true },
   generationTokens: number("new tokens a sample may have"),
-  maxHours: number("stop, with a checkpoint, after so many hours"),
+  maxHours: number("stop after so many hours"),
+  maxUsd: number("stop before it costs more"),
+  instance: text("TYPE", "the AWS machine (ml.g5.2xlarge)"),
+  fallbacks: { ...text("TYPE", "taken where there is none; repeatable"), variadic: true },
+  spot: {
+    ...text("BOOL", "a cheaper machine that AWS may take away"),
+    parse: (input) => input || "true",
+    inferEmpty: true,
+  },
+  "sagemaker.image": text("IMAGE", "a tag of AWS's, or an address"),
+  "sagemaker.volumeGb": number("disk of a machine without its own, in GB"),
+  "sagemaker.maxWaitHours": number("waiting for spot and training"),
+  "sagemaker.warmPoolMinutes": number("keep the machine so long, paid"),
+  "sagemaker.retries": number("tries after SageMaker's own errors (2)"),
+  "sagemaker.subnets": { ...text("ID", "a subnet of your VPC; repeatable"), variadic: true },
+  "sagemaker.securityGroups": { ...text("ID", "a security group; repeatable"), variadic: true },
+  "sagemaker.kmsKey": text("KEY", "encrypts what the job leaves"),
+  "sagemaker.networkIsolation": {
+    ...text("BOOL", "no network for the job"),
+    parse: (input) => input || "true",
+    inferEmpty: true,
+  },
+  "sagemaker.mirrorModel": {
+    ...text("BOOL", "copy the model into the bucket once"),
+    parse: (input) => input || "true",
+    inferEmpty: true,
+  },
 };
 
 type ParameterName<K extends string> = K extends `${infer Group}.${infer Name}`
   ? `${Group}${Capitalize<Name>}`
   : K;
 
+/** Settings that may be given more than once. */
+type ListKey =
+  | "prompts"
+  | "rules"
+  | "trackers"
+  | "fallbacks"
+  | "sagemaker.subnets"
+  | "sagemaker.securityGroups";
+
 /** What stricli hands to a command: the text of each setting that was given. */
 export type ConfigFlags = {
-  readonly [K in ConfigKey as ParameterName<K>]?: K extends "prompts" | "rules" | "trackers"
-    ? readonly string[]
-    : string;
+  readonly [K in ConfigKey as ParameterName<K>]?: K extends ListKey ? readonly string[] : string;
 };
 
 /** "lora.rank" as the name of a parameter: "loraRank", typed --lora-rank or --loraRank. */

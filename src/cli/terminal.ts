@@ -48,6 +48,8 @@ export interface Terminal {
   rows(): number;
   /** Calls back on each Ctrl-C until the returned function is called. */
   readonly onInterrupt: (listener: () => void) => () => void;
+  /** Asks yes or no, no being the answer of a bare Enter; undefined where nobody can answer. */
+  readonly confirm?: ((question: string) => Promise<boolean>) | undefined;
   /** Calls back at a rhythm until the returned function is called; never keeps the process alive. */
   every(milliseconds: number, callback: () => void): () => void;
 }
@@ -64,6 +66,7 @@ interface ProcessOutput {
 export interface TerminalProcess {
   readonly stdout: ProcessOutput;
   readonly stderr: ProcessOutput;
+  readonly stdin?: NodeJS.ReadStream;
   readonly env: Readonly<Record<string, string | undefined>>;
   on(event: "SIGINT", listener: () => void): unknown;
   off(event: "SIGINT", listener: () => void): unknown;
@@ -90,11 +93,29 @@ export function createTerminal(process: TerminalProcess): Terminal {
       process.on("SIGINT", listener);
       return () => process.off("SIGINT", listener);
     },
+    get confirm() {
+      // Both ends of the conversation: a question that nobody sees is none.
+      const { stdin, stderr } = process;
+      const isPerson = stdin?.isTTY === true && stderr.isTTY === true && !env.CI;
+      return isPerson ? (question: string) => confirm(question, stdin) : undefined;
+    },
     every(milliseconds, callback) {
       const timer = setInterval(callback, milliseconds).unref();
       return () => clearInterval(timer);
     },
   };
+}
+
+async function confirm(message: string, input: NodeJS.ReadStream): Promise<boolean> {
+  const prompts = await import("@clack/prompts");
+  const answer = await prompts.confirm({
+    message,
+    initialValue: false,
+    input,
+    output: process.stderr,
+    withGuide: false,
+  });
+  return answer === true;
 }
 
 function createOutput(process: TerminalProcess, stream: ProcessOutput): Output {

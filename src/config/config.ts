@@ -94,8 +94,39 @@ export interface UserConfig {
   trackers?: Tracker[];
   /** New tokens a sample generation may have. Default: 128 */
   generationTokens?: number;
-  /** Stop, with a checkpoint, after this many hours. */
+  /** Stop, with a checkpoint, after this many hours. On AWS: a day, if nobody says so. */
   maxHours?: number;
+  /** Stop, with a checkpoint, before the run costs more than this many US dollars. */
+  maxUsd?: number;
+  /** The AWS machine to train on. Default: ml.g5.2xlarge */
+  instance?: string;
+  /** Machines to take where AWS has none of `instance` to give, in this order. Default: none */
+  fallbacks?: string[];
+  /** Take a spot machine: cheaper, and AWS may take it away; the run goes on from its checkpoint. Default: false */
+  spot?: boolean;
+  /** What SageMaker is asked for beside the machine. */
+  sagemaker?: {
+    /** The container image: the tag of one of AWS's Hugging Face training images, or the address of your own. */
+    image?: string;
+    /** Disk of a machine that has none of its own, in GB. Default: 100 */
+    volumeGb?: number;
+    /** Hours that waiting for a spot machine and training may take together. Default: a day more than `maxHours` */
+    maxWaitHours?: number;
+    /** Keep the machine, and pay for it, so many minutes for the next run. Default: not */
+    warmPoolMinutes?: number;
+    /** How often SageMaker tries again after an error of its own, 1 to 30. Default: 2 */
+    retries?: number;
+    /** Subnets of your VPC that the job runs in. */
+    subnets?: string[];
+    /** Security groups of your VPC. */
+    securityGroups?: string[];
+    /** KMS key that encrypts the disk and what the job leaves. Default: AWS's own */
+    kmsKey?: string;
+    /** Cut the job off from the network, all but its data. Default: false */
+    networkIsolation?: boolean;
+    /** Copy the hub's model into the bucket once, and train from there. Default: for gated models, and with networkIsolation */
+    mirrorModel?: boolean;
+  };
 }
 
 /** A config with every default that does not depend on the data filled in. */

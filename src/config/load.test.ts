@@ -94,6 +94,20 @@ describe("precedence", () => {
       trackers: ["wandb"],
       generationTokens: 7,
       maxHours: 0.5,
+      maxUsd: 4,
+      instance: "ml.g6.xlarge",
+      fallbacks: ["ml.g5.xlarge"],
+      spot: true,
+      "sagemaker.image": "2.8.0-transformers4.56.2-gpu-py312-cu129-ubuntu22.04",
+      "sagemaker.volumeGb": 200,
+      "sagemaker.maxWaitHours": 3,
+      "sagemaker.warmPoolMinutes": 10,
+      "sagemaker.retries": 3,
+      "sagemaker.subnets": ["subnet-1"],
+      "sagemaker.securityGroups": ["sg-1"],
+      "sagemaker.kmsKey": "alias/team",
+      "sagemaker.networkIsolation": true,
+      "sagemaker.mirrorModel": true,
     };
     expect(Object.keys(examples).sort()).toEqual([...settingSchemas.keys()].sort());
     const text = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
@@ -103,6 +117,18 @@ describe("precedence", () => {
     await write("moxi.config.json", {
       ...nested,
       lora: { rank: 4, alpha: 4, dropout: 0.1 },
+      sagemaker: {
+        image: "2.8.0-transformers4.56.2-gpu-py312-cu129-ubuntu22.04",
+        volumeGb: 200,
+        maxWaitHours: 3,
+        warmPoolMinutes: 10,
+        retries: 3,
+        subnets: ["subnet-1"],
+        securityGroups: ["sg-1"],
+        kmsKey: "alias/team",
+        networkIsolation: true,
+        mirrorModel: true,
+      },
       columns: {
         prompt: "question",
         completion: "answer",

@@ -33,6 +33,19 @@ const columns = z.strictObject({
   text: name,
 } satisfies Shape<NonNullable<UserConfig["columns"]>>);
 
+const sagemaker = z.strictObject({
+  image: name,
+  volumeGb: positive,
+  maxWaitHours: z.number().positive(),
+  warmPoolMinutes: z.int().min(1).max(360),
+  retries: z.int().min(1).max(30),
+  subnets: z.array(name),
+  securityGroups: z.array(name),
+  kmsKey: name,
+  networkIsolation: z.boolean(),
+  mirrorModel: z.boolean(),
+} satisfies Shape<NonNullable<UserConfig["sagemaker"]>>);
+
 const settings = {
   dataset: z.string().min(1),
   model: z.string().min(1),
@@ -67,6 +80,11 @@ const settings = {
   trackers: z.array(z.enum(trackers)),
   generationTokens: positive,
   maxHours: z.number().positive(),
+  maxUsd: z.number().positive(),
+  instance: name,
+  fallbacks: z.array(name),
+  spot: z.boolean(),
+  sagemaker,
 } satisfies Shape<UserConfig>;
 
 /** What a config may hold. `$schema` lets editors complete moxi.config.json. */
@@ -77,6 +95,7 @@ export const configSchema = z
     lora: lora.partial(),
     columns: columns.partial(),
     split: split.partial(),
+    sagemaker: sagemaker.partial(),
   })
   .partial();
 

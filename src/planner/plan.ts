@@ -1,6 +1,8 @@
 import { MoxiError } from "../base/errors.ts";
 import { freezePlan } from "../run/plan.ts";
-import type { Decision, Machine, Plan, TargetName } from "../run/plan.ts";
+import { costOf } from "../run/cost.ts";
+import type { Price } from "../run/cost.ts";
+import type { CloudSettings, Decision, Machine, Plan, TargetName } from "../run/plan.ts";
 import { toyModel } from "../run/recipe.ts";
 import type { Method, Recipe } from "../run/recipe.ts";
 import { defaultsFor } from "./defaults.ts";
@@ -14,6 +16,7 @@ export interface PlanConfig extends Partial<Recipe["training"]>, Partial<Plan["s
   readonly prompts?: readonly string[];
   readonly trackers?: Plan["trackers"];
   readonly maxHours?: number;
+  readonly maxUsd?: number;
 }
 
 export interface PlanInput {
@@ -29,6 +32,8 @@ export interface PlanInput {
     readonly lora: NonNullable<Recipe["lora"]>;
   } | null;
   readonly machine: Machine;
+  /** Where the machine is rented, and what it costs at most; `null` on this machine. */
+  readonly rental?: { readonly cloud: CloudSettings; readonly price: Price | undefined } | null;
   readonly trainer: Recipe["trainer"];
 }
 
@@ -112,7 +117,7 @@ export function makePlan(input: PlanInput): Plan {
     },
     trainer: { code: trainer.code, lock: trainer.lock },
   };
-  const maxHours = leave("maxHours", config.maxHours);
+  const maxSeconds = limitOf(input, decide);
   return freezePlan({
     formatVersion: 1,
     recipe,
@@ -122,6 +127,7 @@ export function makePlan(input: PlanInput): Plan {
       accelerator: machine.accelerator,
       accelerators: machine.accelerators,
     },
+    cloud: input.rental?.cloud ?? null,
     settings: {
       microBatch: leave("microBatch", config.microBatch),
       gradientCheckpointing: leave("gradientCheckpointing", config.gradientCheckpointing),
@@ -132,9 +138,46 @@ export function makePlan(input: PlanInput): Plan {
     },
     prompts: config.prompts ?? [],
     trackers: config.trackers ?? [],
-    limits: { maxSeconds: maxHours === null ? null : Math.max(1, Math.round(maxHours * 3600)) },
+    limits: { maxSeconds },
     decisions,
   });
+}
+
+/** The longest run where nobody set a limit and every hour costs: a day. SageMaker's own default. */
+const longestSeconds = 86_400;
+/** Less than this goes by before a rented machine has trained anything. */
+const shortestSeconds = 300;
+
+/** Seconds that the run may take, out of hours and dollars; `null`: no limit. */
+function limitOf(
+  { config: { maxHours, maxUsd }, rental = null }: PlanInput,
+  decide: (name: string, value: number, reason: string) => number,
+): number | null {
+  const byHours = maxHours === undefined ? null : Math.max(1, Math.round(maxHours * 3600));
+  if (maxHours !== undefined) decide("maxHours", maxHours, "given");
+  if (rental === null) return byHours;
+  if (maxUsd === undefined) {
+    if (byHours !== null) return byHours;
+    decide("maxHours", longestSeconds / 3600, "a day at most, where every hour costs money");
+    return longestSeconds;
+  }
+  const { price } = rental;
+  if (price === undefined) {
+    throw new MoxiError("E_BUDGET", "maxUsd limits a price that could not be found out", {
+      hint: "set maxHours instead, or allow pricing:GetProducts",
+      place: { field: "maxUsd" },
+    });
+  }
+  const byUsd = Math.floor((maxUsd / price.perHour) * 3600);
+  if (byUsd < shortestSeconds) {
+    const least = Math.ceil(costOf(price, shortestSeconds) * 100) / 100;
+    throw new MoxiError("E_BUDGET", `$${maxUsd} pays for ${byUsd} s of the machine`, {
+      hint: `set maxUsd to ${least} or more: a job takes minutes before it trains`,
+      place: { field: "maxUsd" },
+    });
+  }
+  decide("maxUsd", maxUsd, `at $${price.perHour} an hour`);
+  return Math.min(byUsd, byHours ?? longestSeconds);
 }
 
 /** NF4's kernels are written for CUDA: elsewhere a run would fail after everything is loaded. */

@@ -85,7 +85,8 @@ export async function ensurePython(options: EnsurePythonOptions): Promise<Python
   });
 }
 
-function cacheFolder({ env, home }: EnsurePythonOptions): string {
+/** Where the user's caches lie; Moxi's folder there is `moxi/`. */
+export function cacheFolder({ env, home }: Pick<EnsurePythonOptions, "env" | "home">): string {
   const folder = env["XDG_CACHE_HOME"];
   // The standard says to ignore a relative one.
   return folder && isAbsolute(folder) ? folder : join(home, ".cache");

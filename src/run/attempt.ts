@@ -1,3 +1,5 @@
+import type { Price } from "./cost.ts";
+import type { Outcome } from "./event.ts";
 import type { TargetName } from "./plan.ts";
 
 /** One line of `attempts.ndjson`: written by the submitter, before or when the provider accepts. */
@@ -8,6 +10,12 @@ export interface Attempt {
   readonly target: TargetName;
   readonly at: string;
   readonly nonce: string;
+  /** Seconds that it may take, where earlier attempts have used up a part of the run's limit. */
+  readonly maxSeconds?: number;
+  /** Seconds that the earlier attempts were billed. */
+  readonly carriedSeconds?: number;
+  /** What an hour of it costs at most, as it was known at the start. */
+  readonly price?: Price;
 }
 
 /** What a target knows of an attempt right now. */
@@ -15,6 +23,22 @@ export interface TargetStatus {
   /** `gone`: it no longer runs and said no end. */
   readonly state: "starting" | "running" | "stopping" | "ended" | "gone";
   readonly detail?: string;
+  /** How an attempt ended that said no end itself, where its target knows better than "interrupted". */
+  readonly outcome?: Outcome;
+  /** What the provider did with the attempt so far, oldest first. */
+  readonly stages?: readonly Stage[];
+  /** Seconds that are paid for so far: the provider's own count once it tells one. */
+  readonly billedSeconds?: number;
+}
+
+/** One stage of an attempt in its provider's hands: waiting for a machine, downloading, training ... */
+export interface Stage {
+  readonly name: string;
+  /** UTC, RFC 3339. */
+  readonly startedAt: string;
+  readonly endedAt: string | null;
+  /** For people. */
+  readonly text: string;
 }
 
 export function attemptName(run: string, attempt: number): string {

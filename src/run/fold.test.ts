@@ -37,6 +37,7 @@ const plan: Plan = freezePlan({
   },
   target: "local",
   machine: { name: "this machine", accelerator: "cpu", accelerators: 0 },
+  cloud: null,
   settings: {
     microBatch: null,
     gradientCheckpointing: null,

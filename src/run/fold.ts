@@ -1,4 +1,6 @@
-import type { Attempt, TargetStatus } from "./attempt.ts";
+import type { Attempt, Stage, TargetStatus } from "./attempt.ts";
+import { costOf } from "./cost.ts";
+import type { Cost } from "./cost.ts";
 import { compareEvents } from "./event.ts";
 import type {
   AlertEvent,
@@ -49,6 +51,12 @@ export interface View {
   readonly startedAt: string | null;
   readonly endedAt: string | null;
   readonly phase: Pick<PhaseEvent, "name" | "detail"> | null;
+  /** What the newest attempt's provider did so far; empty on this machine. */
+  readonly stages: readonly Stage[];
+  /** What the provider says of the newest attempt now, or why it is over. */
+  readonly detail: string | null;
+  /** What has been spent so far; `null` where nothing is. */
+  readonly cost: Cost | null;
   readonly progress: {
     readonly step: number;
     readonly steps: number;
@@ -179,7 +187,12 @@ export function fold(input: FoldInput): View {
   for (const view of byAttempt.values()) {
     const gone =
       view !== newestView || input.status?.state === "gone" || input.status?.state === "ended";
-    if (gone && view.outcome === null) view.outcome = "interrupted";
+    const told = view === newestView ? input.status : undefined;
+    // A job can fail after its container told of success: the artifact was not brought to safety.
+    const lost = view.outcome === "succeeded" && told?.outcome === "failed";
+    if (!gone || (view.outcome !== null && !lost)) continue;
+    view.outcome = told?.outcome ?? "interrupted";
+    if (view.outcome === "failed") view.error = told?.detail ?? null;
   }
   const status = runStatus(newestView, input.status);
   const losses = evals.map((item) => item.loss).filter((loss) => loss !== null);
@@ -200,6 +213,9 @@ export function fold(input: FoldInput): View {
     startedAt: attempts[0]?.at ?? null,
     endedAt: ended ? (newestView?.endedAt ?? previous?.at ?? null) : null,
     phase: phase === null ? null : pickPhase(phase),
+    stages: input.status?.stages ?? [],
+    detail: input.status?.detail ?? null,
+    cost: costSoFar(newest, input.status),
     progress:
       last === undefined
         ? null
@@ -247,6 +263,12 @@ function runStatus(newest: AttemptView | undefined, target: TargetStatus | undef
   if (newest?.outcome != null) return newest.outcome;
   if (target?.state === "stopping") return "stopping";
   return newest === undefined || newest.boots === 0 ? "starting" : "running";
+}
+
+function costSoFar(newest: Attempt | undefined, status: TargetStatus | undefined): View["cost"] {
+  if (newest?.price === undefined) return null;
+  const seconds = (newest.carriedSeconds ?? 0) + (status?.billedSeconds ?? 0);
+  return { ...newest.price, seconds, usd: costOf(newest.price, seconds) };
 }
 
 function keptStep(decision: DecisionEvent | undefined): number | null {

@@ -62,6 +62,8 @@ export interface JobOptions {
   readonly attempt: number;
   readonly nonce: string;
   readonly modelPath: string | null;
+  /** Seconds after which the supervisor saves and ends. Default: the plan's limit. */
+  readonly maxSeconds?: number | null;
 }
 
 /** Renders a plan for one attempt. */
@@ -76,7 +78,7 @@ export function renderJob(plan: Plan, options: JobOptions): Job {
     planHash: plan.planHash,
     recipeHash: plan.recipeHash,
     datasetFingerprint: recipe.dataset.fingerprint,
-    maxSeconds: plan.limits.maxSeconds,
+    maxSeconds: options.maxSeconds === undefined ? plan.limits.maxSeconds : options.maxSeconds,
     // The toy is too small to share out: talking would take longer than computing.
     processes:
       machine.accelerator === "cuda" && recipe.model.id !== toyModel ? machine.accelerators : 1,

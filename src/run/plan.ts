@@ -18,6 +18,38 @@ export interface Machine {
   readonly accelerators: number;
 }
 
+/** What a cloud is asked for beside the machine: frozen with the plan, so that another attempt asks for the same. */
+export interface CloudSettings {
+  readonly region: string;
+  readonly bucket: string;
+  /** The role that the job runs as. */
+  readonly roleArn: string;
+  /** The container image, by its digest where the registry told one. */
+  readonly image: string;
+  /** Its tag: what names the packages that are laid over it (trainer/locks/<tag>.json). */
+  readonly imageTag: string;
+  /** A machine that may be taken away at any time, for less. */
+  readonly spot: boolean;
+  /** Machines to take instead where there is none of the plan's, in this order. */
+  readonly fallbacks: readonly string[];
+  /** Seconds that waiting for a spot machine and training may take together. */
+  readonly maxWaitSeconds: number | null;
+  /** Of machines without disks of their own. */
+  readonly volumeGigabytes: number;
+  /** Seconds that the machine is kept, and paid, for the next job. */
+  readonly warmPoolSeconds: number | null;
+  /** How often the service tries again after an error of its own. */
+  readonly retries: number | null;
+  readonly subnets: readonly string[];
+  readonly securityGroups: readonly string[];
+  /** Encrypts the disk and what the job leaves. */
+  readonly kmsKey: string | null;
+  /** The job reaches nothing but its channels. */
+  readonly networkIsolation: boolean;
+  /** The base model of the hub is copied into the bucket once, and read from there. */
+  readonly mirrorModel: boolean;
+}
+
 /** A derived value with its reason, shown once to the user. */
 export interface Decision {
   readonly name: string;
@@ -32,6 +64,8 @@ export interface Plan {
   readonly recipeHash: string;
   readonly target: TargetName;
   readonly machine: Machine;
+  /** `null` on this machine. */
+  readonly cloud: CloudSettings | null;
   /** `null` means that the trainer decides on the machine, by its printed rule. */
   readonly settings: {
     /** Sequences per forward pass on one device. */

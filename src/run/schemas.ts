@@ -62,6 +62,26 @@ export const planSchema: z.ZodType<Plan> = z.strictObject({
     accelerator: z.enum(["cpu", "cuda", "mps"]),
     accelerators: count,
   }),
+  cloud: z
+    .strictObject({
+      region: z.string(),
+      bucket: z.string(),
+      roleArn: z.string(),
+      image: z.string(),
+      imageTag: z.string(),
+      spot: z.boolean(),
+      fallbacks: z.array(z.string()),
+      maxWaitSeconds: positive.nullable(),
+      volumeGigabytes: positive,
+      warmPoolSeconds: positive.nullable(),
+      retries: positive.nullable(),
+      subnets: z.array(z.string()),
+      securityGroups: z.array(z.string()),
+      kmsKey: z.string().nullable(),
+      networkIsolation: z.boolean(),
+      mirrorModel: z.boolean(),
+    })
+    .nullable(),
   settings: z.strictObject({
     microBatch: positive.nullable(),
     gradientCheckpointing: z.boolean().nullable(),

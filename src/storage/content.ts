@@ -34,6 +34,32 @@ export function contentHash(
   return sha256(lines.sort().join(""));
 }
 
+/** What some files will be called in S3, each with its size in bytes, before any of them is sent. */
+export async function nameContent(
+  files: readonly ContentFile[],
+  options: Pick<ContentOptions, "prefix" | "cacheFile" | "clock">,
+): Promise<{
+  readonly prefix: string;
+  readonly objects: readonly { readonly key: string; readonly size: number }[];
+}> {
+  const { prefix, hashed } = await hashContent(files, options);
+  const objects = files.map(({ name }, index) => ({
+    key: `${prefix}${name}`,
+    size: hashed[index]!.stamp.size,
+  }));
+  return { prefix, objects };
+}
+
+async function hashContent(
+  files: readonly ContentFile[],
+  { prefix, cacheFile, clock }: Pick<ContentOptions, "prefix" | "cacheFile" | "clock">,
+) {
+  const paths = files.map(({ path }) => path);
+  const hashed = await hashFiles(paths, cacheFile, clock.now());
+  const sha = contentHash(files.map(({ name }, index) => ({ name, ...hashed[index]! })));
+  return { sha, hashed, prefix: `${prefix}${sha}/` };
+}
+
 /**
  * Puts files under a prefix that their content names, so that the same content is never sent twice:
  * unchanged files are not even read, and one list tells what S3 has.
@@ -43,11 +69,8 @@ export async function uploadContent(
   files: readonly ContentFile[],
   options: ContentOptions,
 ): Promise<Content> {
-  const { bucket, host, prefix, cacheFile } = options;
-  const paths = files.map(({ path }) => path);
-  const hashed = await hashFiles(paths, cacheFile, options.clock.now());
-  const sha = contentHash(files.map(({ name }, index) => ({ name, ...hashed[index]! })));
-  const folder = `${prefix}${sha}/`;
+  const { bucket, host } = options;
+  const { sha, hashed, prefix: folder } = await hashContent(files, options);
   const s3 = await aws.s3();
   const there = new Map((await s3.list(bucket, folder)).map(({ key, size }) => [key, size]));
   const missing = files.flatMap(({ path, name }, index) => {

@@ -1,7 +1,8 @@
 import type { Attempt, TargetStatus } from "../run/attempt.ts";
 import type { Check } from "../run/check.ts";
 import type { RunEvent } from "../run/event.ts";
-import type { Machine, Plan, TargetName } from "../run/plan.ts";
+import type { Price } from "../run/cost.ts";
+import type { CloudSettings, Machine, Plan, TargetName } from "../run/plan.ts";
 
 /** What a target can do; asked for by capability, never by the target's name. */
 export interface Capabilities {
@@ -53,6 +54,13 @@ export interface Reading {
   readonly cursor: Cursor;
 }
 
+/** A request as it would be sent. */
+export interface PlannedRequest {
+  readonly service: string;
+  readonly operation: string;
+  readonly input: Readonly<Record<string, unknown>>;
+}
+
 export interface Outputs {
   /** Where the artifact is: a folder, or an S3 address. */
   readonly artifact: string;
@@ -64,12 +72,18 @@ export interface Target {
   readonly capabilities: Capabilities;
   /** The places to train on that this target offers. */
   machines(): Promise<readonly Machine[]>;
+  /** What the plan keeps of the cloud where they are; `null` on this machine. */
+  cloud(): Promise<CloudSettings | null>;
+  /** What an hour costs at most; undefined where nothing is paid, or nobody knows. */
+  price(place: Pick<Plan, "machine" | "cloud">): Promise<Price | undefined>;
   /** Everything that can be known before the start. */
   preflight(plan: Plan): Promise<readonly Check[]>;
   /** The run that keeps this target's only machine busy; `null` where another can start beside it. */
   occupant(): Promise<Occupant | null>;
   /** Starts the attempt. Idempotent: the attempt's name is the client token. */
   submit(submission: Submission): Promise<void>;
+  /** Every request that `submit` would send and that changes something, in order; sends none. */
+  rehearse(submission: Submission): Promise<readonly PlannedRequest[]>;
   status(ref: RunRef): Promise<TargetStatus>;
   /**
    * Events and log lines after the cursor, in order; as many as fit into memory, so that a reader

@@ -28,6 +28,41 @@ export interface Account {
   close(): void;
 }
 
+/** What a set-up account gives: the environment of whoever trains in it, but for the image. */
+export interface SetUp {
+  readonly account: Account;
+  readonly env: Readonly<Record<string, string>>;
+  readonly roleArn: string;
+  readonly bucket: string;
+}
+
+/** An account as the guide says: a bucket, the execution role, a user with the shipped policy, quotas. */
+export async function setUpAccount(cloud: Cloud, bucket = "team-data"): Promise<SetUp> {
+  const account = openAccount(cloud, bucket);
+  await account.bucket(bucket);
+  const trust = await account.policy("sagemaker-execution-trust");
+  const rolePolicy = rehearsed(await account.policy("sagemaker-execution"));
+  const roleArn = await account.role("moxi-execution", trust, rolePolicy);
+  const userPolicy = rehearsed(await account.policy("submitter-sagemaker", roleArn));
+  const keys = await account.user("submitter", userPolicy);
+  for (const kind of ["", "spot "]) {
+    for (const name of [
+      `ml.g5.2xlarge for ${kind}training job usage`,
+      `Number of instances across all ${kind}training jobs`,
+    ]) {
+      await cloud.order("quota", { name, value: 20 });
+    }
+  }
+  const env = { ...keys, AWS_S3_BUCKET: bucket, AWS_ARN_ROLE: roleArn };
+  return { account, env, roleArn, bucket };
+}
+
+/** The cloud's image lies in a repository of another name than AWS's. */
+export function rehearsed(policy: Policy): Policy {
+  const text = JSON.stringify(policy);
+  return JSON.parse(text.replaceAll("huggingface-pytorch-training", "rehearsal")) as Policy;
+}
+
 export function openAccount({ env, account }: Cloud, bucketName: string): Account {
   const config = {
     endpoint: env["AWS_ENDPOINT_URL"]!,

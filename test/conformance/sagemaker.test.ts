@@ -38,16 +38,15 @@ async function openSageMaker(): Promise<Harness> {
   };
   const target = createSageMakerTarget({
     aws,
-    bucket,
-    roleArn,
-    image: rehearsalImage,
-    instance: "ml.g5.2xlarge",
-    wheels: () => Promise.resolve([]),
-    trainerFolder: await standInTrainer(project),
-    cache: join(project, "cache"),
-    secrets: [],
     host: silentHost,
     clock,
+    wishes: { bucket: bucket.name, roleArn, sagemaker: { image: rehearsalImage } },
+    sending: {
+      wheels: () => Promise.resolve([]),
+      trainerFolder: await standInTrainer(project),
+      cache: join(project, "cache"),
+      secrets: [],
+    },
     pollMs: 20,
     drainMs: 1500,
   });
@@ -61,6 +60,7 @@ async function openSageMaker(): Promise<Harness> {
         ...unhashed,
         target: "sagemaker",
         machine: machine!,
+        cloud: await target.cloud(),
         prompts: [behaviour],
       });
       const attempt = newAttempt(run, 1, "sagemaker", clock.now());

@@ -1,18 +1,33 @@
+import { dryRun } from "../../api/dry-run.ts";
 import { train } from "../../api/train.ts";
 import type { Cli } from "../cli.ts";
 import { givenSettings } from "../flags.ts";
 import type { ConfigFlags } from "../flags.ts";
 import { follow } from "../host/follow.ts";
+import { writeJson } from "../host/json.ts";
 import { prepare, presenterFor } from "../host/prepare.ts";
+import { askOffer } from "../host/ask.ts";
+import { dryRunLines } from "../render/dry-run.ts";
 import type { TrainFlags } from "./train.ts";
 
 export default async function (this: Cli, flags: TrainFlags & ConfigFlags): Promise<void> {
   const presenter = presenterFor(this, flags);
   const context = this.context(presenter);
+  const { runId, plan, yes } = flags;
+  const settings = { flags: givenSettings(flags), runId, plan };
+  if (flags.dryRun) {
+    const told = await prepare(this, presenter, () => dryRun(context, settings));
+    presenter.close();
+    const { out } = this.terminal;
+    if (flags.json) return writeJson(out, { type: "dry run", ...told });
+    const lines = dryRunLines(told, { columns: out.columns(), style: out.style });
+    return out.write(lines.map((line) => `${line}\n`).join(""));
+  }
   const { run, created, previous } = await prepare(this, presenter, (signal) =>
     train(context, {
-      flags: givenSettings(flags),
-      runId: flags.runId,
+      ...settings,
+      yes,
+      ask: flags.json ? undefined : askOffer(this.terminal, presenter),
       whenBusy: flags.wait ? "wait" : "refuse",
       signal,
     }),

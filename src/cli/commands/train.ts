@@ -9,6 +9,8 @@ export interface TrainFlags {
   readonly wait: boolean;
   readonly json: boolean;
   readonly yes: boolean;
+  readonly plan?: string;
+  readonly dryRun: boolean;
 }
 
 export const train = buildCommand<TrainFlags & ConfigFlags, [], Cli>({
@@ -26,7 +28,20 @@ export const train = buildCommand<TrainFlags & ConfigFlags, [], Cli>({
       wait,
       yes: {
         kind: "boolean",
-        brief: "answer yes to every question (a local run asks none)",
+        brief: "agree to what it can cost (a local run costs nothing)",
+        default: false,
+        withNegated: false,
+      },
+      plan: {
+        kind: "parsed",
+        brief: "carry out a saved plan to the letter",
+        placeholder: "FILE",
+        parse: (input: string) => input,
+        optional: true,
+      },
+      dryRun: {
+        kind: "boolean",
+        brief: "check, plan, print every request; send and start nothing",
         default: false,
         withNegated: false,
       },

@@ -4,7 +4,7 @@ import type { Style } from "../terminal.ts";
 import { bar } from "./bar.ts";
 import { chart } from "./chart.ts";
 import { fit, padEnd, padStart, width } from "./text.ts";
-import { attemptSeconds, lossText, phaseText } from "./words.ts";
+import { attemptSeconds, costText, lossText, phaseText } from "./words.ts";
 
 export interface FrameOptions {
   readonly columns: number;
@@ -54,7 +54,10 @@ export function runFrame(view: View, options: FrameOptions): string[] {
   const { progress } = view;
   if (progress === null || view.phase?.name !== "training") {
     const head = `${style.cyan(spin(now))} `;
-    return [head + fit(phase, columns - 10) + style.dim(`  ${elapsed}`)];
+    // Before the trainer has said anything, the provider knows better what goes on.
+    const text = view.phase === null && view.detail !== null ? printable(view.detail) : phase;
+    const cost = view.cost === null ? "" : `  ${costText(view.cost)}`;
+    return [head + fit(text, columns - 20) + style.dim(`  ${elapsed}${cost}`)];
   }
 
   const steps = `${formatCount(progress.step)}/${formatCount(progress.steps)}`;
@@ -65,6 +68,7 @@ export function runFrame(view: View, options: FrameOptions): string[] {
     `epoch ${Math.min(progress.epoch, progress.epochs).toFixed(1)} of ${progress.epochs}`,
     progress.tokensPerSecond === null ? "" : `${formatCount(progress.tokensPerSecond)} tokens/s`,
     `${elapsed} elapsed`,
+    view.cost === null ? "" : `${costText(view.cost)} so far`,
     (progress.etaSeconds ?? 0) < 1 ? "" : `${formatDuration(progress.etaSeconds!)} left`,
     view.checkpoint === null ? "" : `checkpoint at ${formatCount(view.checkpoint.step)}`,
   ].filter((fact) => fact !== "");

@@ -5,7 +5,15 @@ import { toyModel } from "../../run/recipe.ts";
 import type { Style } from "../terminal.ts";
 import { curve } from "./live.ts";
 import { labelled, wrap } from "./text.ts";
-import { attemptSeconds, command, lossText, pathText, shortName, statusText } from "./words.ts";
+import {
+  attemptSeconds,
+  command,
+  costText,
+  lossText,
+  pathText,
+  shortName,
+  statusText,
+} from "./words.ts";
 
 export interface OutcomeOptions {
   readonly columns: number;
@@ -27,7 +35,7 @@ export function outcomeLines(view: View, options: OutcomeOptions): string[] {
   const { columns, style } = options;
   return blocks(
     curve(view, { columns, rows: 6, style }),
-    [headline(view, style), ...heldOutLines(view, style)],
+    [headline(view, style), ...heldOutLines(view, style), ...costLines(view, style)],
     failureLines(view, options),
     sampleLines(view, options),
     artifactLines(view, options),
@@ -50,6 +58,16 @@ function headline(view: View, style: Style): string {
       ? "; no checkpoint was kept"
       : `; the checkpoint at step ${formatCount(checkpoint.step)} is kept`;
   return `${status} after ${after}${at}${kept}`;
+}
+
+/** "cost $0.42: 16m 38s at $1.515 an hour (AWS's price list, 2026-11-28)". */
+function costLines({ cost }: View, style: Style): string[] {
+  if (cost === null) return [];
+  const { seconds, perHour, source, date } = cost;
+  const why = `(${source}, ${date})`;
+  return [
+    `  cost ${costText(cost)}: ${formatDuration(seconds)} at $${perHour} an hour ${style.dim(why)}`,
+  ];
 }
 
 /** "held-out loss  6.914 -> 4.019, 0.58 times what it was". */

@@ -1,5 +1,6 @@
 import { isAbsolute, relative } from "node:path";
-import { printable } from "../../base/format.ts";
+import type { Offer } from "../../api/consent.ts";
+import { formatDuration, printable } from "../../base/format.ts";
 import type { PhaseName } from "../../run/event.ts";
 import type { RunStatus, View } from "../../run/fold.ts";
 import type { Style } from "../terminal.ts";
@@ -52,6 +53,29 @@ export function lossText(loss: number | null): string {
 /** The perplexity of a loss: among how many equally likely tokens the model is undecided. */
 export function perplexityText(loss: number): string {
   return `perplexity ${Number(Math.exp(loss).toPrecision(3))}`;
+}
+
+/** What a run that is about to start can cost, and who says so. */
+export function offerText({
+  target,
+  machine,
+  spot,
+  region,
+  price,
+  maxSeconds,
+  worstUsd,
+}: Offer): string {
+  const most = `at most $${worstUsd.toFixed(2)}`;
+  const { perHour, source, date } = price;
+  return (
+    `${target}, ${printable(machine)}${spot ? " (spot)" : ""} in ${region}: ${most} for ` +
+    `${formatDuration(maxSeconds)} at $${perHour} an hour (${source}, ${date})`
+  );
+}
+
+/** What a run has cost so far: "$0.42 so far". */
+export function costText({ usd }: { readonly usd: number }): string {
+  return `$${usd.toFixed(2)}`;
 }
 
 /** A path as it is typed from here; addresses and what lies elsewhere stay whole. */

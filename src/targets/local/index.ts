@@ -133,6 +133,8 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
     name: "local",
     capabilities,
     machines: async () => [await findMachine(env, platform, arch)],
+    cloud: () => Promise.resolve(null),
+    price: () => Promise.resolve(undefined),
     preflight: async (plan) => [
       await checkDisk(join(project, ".moxi"), plan),
       ...(await checkMethod(python, env, plan)),
@@ -140,6 +142,7 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
     ],
     occupant: () => machineHolder({ env, home }),
     submit,
+    rehearse: () => Promise.resolve([]), // a process of this machine is no request
     status,
     read,
     stop,

@@ -1,17 +1,31 @@
-import { MoxiError } from "../../base/errors.ts";
+import { checkAccount } from "../../account/check-account.ts";
+import { readPrice } from "../../account/price.ts";
+import type { Wanted } from "../../account/wanted.ts";
 import type { Aws } from "../../aws/aws.ts";
+import { MoxiError } from "../../base/errors.ts";
+import type { Host } from "../../base/host.ts";
 import type { TargetStatus } from "../../run/attempt.ts";
+import type { Price } from "../../run/cost.ts";
+import type { Plan } from "../../run/plan.ts";
 import type { Capabilities, Reading, RunRef, Target } from "../target.ts";
+import type { InputOptions } from "./inputs.ts";
+import { cloudOf } from "./limits.ts";
+import { machineOf, placeOf } from "./place.ts";
+import type { Wishes } from "./place.ts";
 import { endArrived, readLogs } from "./read.ts";
-import { endDetail, hasEnded, hasStarted, liveStatus } from "./status.ts";
-import { submitAttempt } from "./submit.ts";
-import type { SubmitOptions } from "./submit.ts";
+import { endStatus, hasEnded, hasStarted, liveStatus } from "./status.ts";
+import { rehearseSubmit, submitAttempt } from "./submit.ts";
 
-export interface SageMakerOptions extends Omit<SubmitOptions, "aws"> {
+export interface SageMakerOptions {
   readonly aws: Aws;
-  /** The instance type to train on, "ml.g5.2xlarge". */
-  readonly instance: string;
+  readonly host: Host;
   readonly clock: { now(): Date; sleep(milliseconds: number): Promise<void> };
+  /** What planning needs. */
+  readonly wishes?: Wishes;
+  /** What submitting needs. */
+  readonly sending?: InputOptions & {
+    /** Moxi's folder in the user's cache. */ readonly cache: string;
+  };
   /** How often the service is asked; it allows few requests a second. */
   readonly pollMs?: number;
   /** How long after a job's end its last lines may still arrive. */
@@ -20,33 +34,60 @@ export interface SageMakerOptions extends Omit<SubmitOptions, "aws"> {
 
 /** Trains in SageMaker training jobs: one job an attempt, under the attempt's name. */
 export function createSageMakerTarget(options: SageMakerOptions): Target {
-  const { aws, clock, instance, pollMs = 15_000, drainMs = 30_000 } = options;
+  const { aws, host, clock, wishes = {}, sending, pollMs = 15_000, drainMs = 30_000 } = options;
   const capabilities: Capabilities = {
-    // The service has both; what is asked of it here is a machine on demand, for one job.
-    spot: false,
-    warmPool: false,
+    spot: true,
+    warmPool: true,
     maxNodes: 1,
     paid: true,
     pollMs,
   };
+  const prices = new Map<string, Promise<Price | undefined>>();
+
+  function price({ machine, cloud }: Pick<Plan, "machine" | "cloud">): Promise<Price | undefined> {
+    const instances = [machine.name, ...(cloud?.fallbacks ?? [])];
+    const known = prices.get(instances.join());
+    const asked = known ?? readPrice(aws, instances, clock.now());
+    prices.set(instances.join(), asked);
+    return asked;
+  }
+
+  async function preflight(plan: Plan) {
+    const { region, bucket, roleArn, image, spot } = cloudOf({ plan, run: "this plan" });
+    const wanted: Wanted = {
+      region,
+      bucket,
+      roleArn,
+      image,
+      spot,
+      instance: plan.machine.name,
+      maxSeconds: plan.limits.maxSeconds ?? 0,
+      job: "moxi-preflight-a1", // no run has its name yet, and policies know only the prefix
+    };
+    return checkAccount(aws, wanted, await price(plan));
+  }
 
   async function status({ attempt }: RunRef): Promise<TargetStatus> {
     const sagemaker = await aws.sagemaker();
     const job = await sagemaker.describe(attempt.name);
+    const now = clock.now();
     if (job === undefined) {
       // It may be so new that the service does not find it yet.
-      const age = clock.now().getTime() - Date.parse(attempt.at);
+      const age = now.getTime() - Date.parse(attempt.at);
       return Math.abs(age) < newMs
         ? { state: "starting" }
         : { state: "gone", detail: "SageMaker has no such job" };
     }
-    if (!hasEnded(job)) return liveStatus(job);
+    if (!hasEnded(job)) return liveStatus(job, now);
+    const end = endStatus(job);
     if (hasStarted(job)) {
-      if (await endArrived(await aws.logs(), attempt)) return { state: "ended" };
-      const since = clock.now().getTime() - (job.endedAt?.getTime() ?? 0);
-      if (since < drainMs) return { state: "running", detail: "waiting for the last lines" };
+      if (await endArrived(await aws.logs(), attempt)) return { ...end, state: "ended" };
+      const since = now.getTime() - (job.endedAt?.getTime() ?? 0);
+      if (since < drainMs) {
+        return { ...liveStatus(job, now), state: "running", detail: "waiting for the last lines" };
+      }
     }
-    return { state: "gone", detail: endDetail(job) };
+    return end;
   }
 
   async function read({ attempt }: RunRef, cursor: string | null): Promise<Reading> {
@@ -65,13 +106,21 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     }
   }
 
+  const toSend = () => {
+    if (sending === undefined) throw new TypeError("a target that submits needs `sending`");
+    return { ...sending, aws, host, clock };
+  };
+
   return {
     name: "sagemaker",
     capabilities,
-    machines: () => Promise.resolve([{ name: instance, accelerator: "cuda", accelerators: 1 }]),
-    preflight: () => Promise.resolve([]),
+    machines: () => Promise.resolve([machineOf(wishes)]),
+    cloud: () => placeOf(wishes, aws),
+    price,
+    preflight,
     occupant: () => Promise.resolve(null),
-    submit: (submission) => submitAttempt(submission, options),
+    submit: (submission) => submitAttempt(submission, toSend()),
+    rehearse: (submission) => rehearseSubmit(submission, toSend()),
     status,
     read,
     stop,

@@ -1,5 +1,5 @@
 import type { CreateTrainingJobRequest } from "../../aws/sagemaker.ts";
-import type { Plan } from "../../run/plan.ts";
+import type { CloudSettings, Plan } from "../../run/plan.ts";
 
 /** A folder of the job's, filled from S3 before it starts. */
 export interface Channel {
@@ -14,16 +14,11 @@ export interface RequestParts {
   readonly name: string;
   readonly run: string;
   readonly plan: Plan;
-  readonly image: string;
-  readonly roleArn: string;
-  readonly bucket: string;
+  readonly cloud: CloudSettings;
+  /** The service ends the job after so long. */
+  readonly maxSeconds: number;
   readonly channels: readonly Channel[];
 }
-
-/** The service's own longest run where the plan names none: one day. */
-const defaultSeconds = 86_400;
-/** For machines without a disk of their own; the others ignore it. */
-const volumeGigabytes = 100;
 
 /** Where a run's checkpoints and its story live, ending in "/": the same for every attempt. */
 export function checkpointPrefix(run: string): string {
@@ -36,13 +31,14 @@ export function checkpointPrefix(run: string): string {
  * everybody who may look at the job.
  */
 export function trainingJobRequest(parts: RequestParts): CreateTrainingJobRequest {
-  const { name, run, plan, image, roleArn, bucket, channels } = parts;
+  const { name, run, plan, cloud, maxSeconds, channels } = parts;
+  const { bucket } = cloud;
   const input = "/opt/ml/input/data";
   return {
     TrainingJobName: name,
-    RoleArn: roleArn,
+    RoleArn: cloud.roleArn,
     AlgorithmSpecification: {
-      TrainingImage: image,
+      TrainingImage: cloud.image,
       TrainingInputMode: "File",
       ContainerEntrypoint: ["python3", "-u", `${input}/moxi/bootstrap.py`],
       ContainerArguments: ["--job", `${input}/job/job.json`],
@@ -69,9 +65,9 @@ export function trainingJobRequest(parts: RequestParts): CreateTrainingJobReques
         CreateTrainingJobRequest["ResourceConfig"]
       >["InstanceType"],
       InstanceCount: 1,
-      VolumeSizeInGB: volumeGigabytes,
+      VolumeSizeInGB: cloud.volumeGigabytes,
     },
-    StoppingCondition: { MaxRuntimeInSeconds: plan.limits.maxSeconds ?? defaultSeconds },
+    StoppingCondition: { MaxRuntimeInSeconds: maxSeconds },
     Environment: {
       MOXI_RUN_ID: run,
       MOXI_PLAN_HASH: plan.planHash,

@@ -1,37 +1,24 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Aws } from "../../aws/aws.ts";
-import type { Bucket } from "../../aws/s3.ts";
+import type { CreateTrainingJobRequest } from "../../aws/sagemaker.ts";
 import { isMoxiError, MoxiError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
 import type { Host } from "../../base/host.ts";
-import { makeBundle } from "../../bundle/bundle.ts";
-import type { FetchedWheel } from "../../bundle/wheels.ts";
-import { adapterFiles } from "../../model/adapter.ts";
-import { modelFiles } from "../../model/folder.ts";
-import { renderJob } from "../../run/job.ts";
-import { uploadContent } from "../../storage/content.ts";
-import type { ContentFile } from "../../storage/content.ts";
+import { nameContent, uploadContent } from "../../storage/content.ts";
 import { upload } from "../../storage/upload.ts";
-import type { LocalFile } from "../../storage/upload.ts";
 import { withLock } from "../../store/lock.ts";
-import type { Submission } from "../target.ts";
+import type { PlannedRequest, Submission } from "../target.ts";
+import { channelsOf, inputsOf, runFiles } from "./inputs.ts";
+import type { InputOptions } from "./inputs.ts";
+import { cloudOf, jobSeconds } from "./limits.ts";
 import { trainingJobRequest } from "./request.ts";
 import type { Channel } from "./request.ts";
 
-export interface SubmitOptions {
+export interface SubmitOptions extends InputOptions {
   readonly aws: Aws;
-  readonly bucket: Bucket;
-  readonly roleArn: string;
-  readonly image: string;
-  /** What the image lacks of the locked packages. */
-  readonly wheels: () => Promise<readonly FetchedWheel[]>;
-  /** Holds bootstrap.py and moxi_train/. */
-  readonly trainerFolder: string;
   /** Moxi's folder in the user's cache. */
   readonly cache: string;
-  /** Values that may be in no file that is sent. */
-  readonly secrets: readonly string[];
   readonly host: Host;
   readonly clock: { now(): Date; sleep(milliseconds: number): Promise<void> };
 }
@@ -52,21 +39,19 @@ export async function submitAttempt(submission: Submission, options: SubmitOptio
 }
 
 async function sendAndCreate(submission: Submission, options: SubmitOptions): Promise<void> {
-  const { run, plan, attempt } = submission;
-  const { aws, bucket, roleArn, image } = options;
+  const { plan, attempt } = submission;
+  const { aws, host, clock, cache } = options;
+  const bucket = { name: cloudOf(submission).bucket };
+  const cacheFile = join(cache, "uploaded.json");
   const sagemaker = await aws.sagemaker();
-  const channels = await sendInputs(submission, options);
+  const channels: Channel[] = [];
+  for (const input of await inputsOf(submission, options, "fetch")) {
+    const { files, prefix } = input;
+    const sent = await uploadContent(aws, files, { bucket, host, clock, prefix, cacheFile });
+    channels.push(...channelsOf(input, sent.prefix));
+  }
   await sendRun(submission, options, channels);
-  const request = trainingJobRequest({
-    name: attempt.name,
-    run,
-    plan,
-    image,
-    roleArn,
-    bucket: bucket.name,
-    channels: [...channels, { name: "job", prefix: `moxi/runs/${run}/job-a${attempt.attempt}/` }],
-  });
-  if ((await sagemaker.create(request)) === "created") return;
+  if ((await sagemaker.create(requestFor(submission, channels))) === "created") return;
   const job = await sagemaker.describe(attempt.name);
   const isOurs = job === undefined || job.environment["MOXI_PLAN_HASH"] === plan.planHash;
   if (isOurs) return;
@@ -75,90 +60,72 @@ async function sendAndCreate(submission: Submission, options: SubmitOptions): Pr
   });
 }
 
-/** Code, rows and, where the base is a folder here, the model: named by their content. */
-async function sendInputs(submission: Submission, options: SubmitOptions): Promise<Channel[]> {
-  const { dataset, modelFolder, adapterFolder } = submission;
-  const { trainerFolder, secrets, wheels } = options;
-  const bundle = await makeBundle({ trainer: trainerFolder, wheels: await wheels(), secrets });
-  const rows: ContentFile[] = [{ path: dataset.train, name: "train/train.jsonl" }];
-  if (dataset.eval !== null) rows.push({ path: dataset.eval, name: "eval/eval.jsonl" });
-
-  const code = await send(
-    bundle.files.map(({ source, path }) => ({ path: source, name: path })),
-    "moxi/code/",
-    options,
-  );
-  const data = await send(rows, "moxi/data/sft/", options);
-  const channels: Channel[] = [
-    { name: "moxi", prefix: code },
-    { name: "train", prefix: `${data}train/` },
-  ];
-  if (dataset.eval !== null) channels.push({ name: "eval", prefix: `${data}eval/` });
-  if (modelFolder !== null) {
-    const files = await modelFiles(modelFolder);
-    channels.push({ name: "model", prefix: await send(files, "moxi/base/local/", options) });
+/** The same requests, named and not sent. */
+export async function rehearseSubmit(
+  submission: Submission,
+  options: SubmitOptions,
+): Promise<readonly PlannedRequest[]> {
+  const { clock, cache } = options;
+  const Bucket = cloudOf(submission).bucket;
+  const cacheFile = join(cache, "uploaded.json");
+  const put = (Key: string, ContentLength: number): PlannedRequest => ({
+    service: "s3",
+    operation: "PutObject",
+    input: { Bucket, Key, ContentLength },
+  });
+  const requests: PlannedRequest[] = [];
+  const channels: Channel[] = [];
+  for (const input of await inputsOf(submission, options, "name")) {
+    const { files, prefix } = input;
+    const named = await nameContent(files, { prefix, cacheFile, clock });
+    requests.push(...named.objects.map(({ key, size }) => put(key, size)));
+    channels.push(...channelsOf(input, named.prefix));
   }
-  if (adapterFolder !== null) {
-    const files = adapterFiles.map((name) => ({ path: join(adapterFolder, name), name }));
-    channels.push({ name: "adapter", prefix: await send(files, "moxi/base/adapters/", options) });
+  for (const { key, text } of runFiles(submission, channels)) {
+    requests.push(put(key, Buffer.byteLength(text)));
   }
-  return channels;
+  const input = requestFor(submission, channels) as unknown as PlannedRequest["input"];
+  return [...requests, { service: "sagemaker", operation: "CreateTrainingJob", input }];
 }
 
-async function send(
-  files: readonly ContentFile[],
-  prefix: string,
-  { aws, bucket, host, clock, cache }: SubmitOptions,
-): Promise<string> {
-  const cacheFile = join(cache, "uploaded.json");
-  const sent = await uploadContent(aws, files, { bucket, host, clock, prefix, cacheFile });
-  return sent.prefix;
+function requestFor(
+  submission: Submission,
+  channels: readonly Channel[],
+): CreateTrainingJobRequest {
+  const { run, plan, attempt } = submission;
+  return trainingJobRequest({
+    name: attempt.name,
+    run,
+    plan,
+    cloud: cloudOf(submission),
+    maxSeconds: jobSeconds(submission),
+    channels: [...channels, { name: "job", prefix: `moxi/runs/${run}/job-a${attempt.attempt}/` }],
+  });
 }
 
 /** The plan, the attempt and its job: what another machine needs to follow the run. */
 async function sendRun(
   submission: Submission,
-  { aws, bucket, host, clock }: SubmitOptions,
+  { aws, host, clock }: SubmitOptions,
   channels: readonly Channel[],
 ): Promise<void> {
-  const { run, folder, plan, attempt } = submission;
-  const hasModel = channels.some(({ name }) => name === "model");
-  const modelPath = hasModel ? "input/data/model" : null;
-  const job = renderJob(plan, { run, attempt: attempt.attempt, nonce: attempt.nonce, modelPath });
-  const base = `moxi/runs/${run}`;
-  const files: LocalFile[] = [
-    { path: join(folder, "plan.json"), key: `${base}/plan.json` },
-    await written(
-      folder,
-      `sent/attempt-${attempt.attempt}.json`,
-      attempt,
-      `${base}/attempts/${attempt.attempt}.json`,
-    ),
-    await written(
-      folder,
-      `sent/job-a${attempt.attempt}.json`,
-      job,
-      `${base}/job-a${attempt.attempt}/job.json`,
-    ),
-  ];
+  const { run, folder } = submission;
+  const bucket = { name: cloudOf(submission).bucket };
+  const files = runFiles(submission, channels);
+  const written = await Promise.all(
+    files.map(async ({ key, text }) => {
+      const path = join(folder, "sent", key.slice(`moxi/runs/${run}/`.length).replaceAll("/", "-"));
+      await writeFileAtomic(path, text);
+      return { path, key };
+    }),
+  );
   try {
-    await upload(aws, files, { bucket, host, clock, what: "the run", ifAbsent: true });
+    await upload(aws, written, { bucket, host, clock, what: "the run", ifAbsent: true });
   } catch (error) {
     if (!isMoxiError(error) || error.code !== "E_S3_EXISTS") throw error;
-    throw new MoxiError("E_RUN_ID_TAKEN", `s3://${bucket.name}/${base}/ has another run ${run}`, {
+    throw new MoxiError("E_RUN_ID_TAKEN", `s3://${bucket.name}/moxi/runs/${run}/ has another run`, {
       hint: "choose another --run-id, or leave it out",
       cause: error,
     });
   }
-}
-
-async function written(
-  folder: string,
-  name: string,
-  value: unknown,
-  key: string,
-): Promise<LocalFile> {
-  const path = join(folder, name);
-  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
-  return { path, key };
 }

@@ -1,0 +1,180 @@
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { MoxiError } from "../base/errors.ts";
+import { formatCount } from "../base/format.ts";
+import { hashJson } from "../base/hash.ts";
+import { isRecord } from "../base/json.ts";
+import type { LoadedConfig } from "../config/loaded.ts";
+import type { Price } from "../run/cost.ts";
+import type { Plan } from "../run/plan.ts";
+import type { Recipe } from "../run/recipe.ts";
+import { resolveRun } from "../store/find.ts";
+import { hideFromGit, readRun, runsFolder } from "../store/runs.ts";
+import type { Submission, Target } from "../targets/target.ts";
+import type { Context } from "./context.ts";
+import { checkSettings } from "./data-check.ts";
+import { localDataset } from "./data-source.ts";
+import { openTarget } from "./targets.ts";
+import { findTrainer, hashTrainer } from "./trainer.ts";
+
+/** A plan, and what it needs of this machine's files. */
+export interface PlannedRun {
+  readonly plan: Plan;
+  readonly submission: Pick<Submission, "dataset" | "modelFolder" | "adapterFolder">;
+  readonly target: Target;
+  /** What an hour costs at most; undefined where nothing is paid. */
+  readonly price: Price | undefined;
+}
+
+/**
+ * From config to plan: everything that can be known without Python and before anything starts.
+ *
+ * @param planFile a plan that was saved: it is carried out to the letter, or refused
+ * @throws MoxiError whatever is wrong with config, dataset or model; E_PLAN where the saved plan is
+ *   not what these files and this version of Moxi would train
+ */
+export async function planRun(
+  context: Context,
+  loaded: LoadedConfig,
+  planFile?: string,
+): Promise<PlannedRun> {
+  const saved = planFile === undefined ? undefined : await readPlan(context.cwd, planFile);
+  const { config, folder } = loaded;
+  const targetName = saved?.target ?? config.target;
+  const target = await openTarget(context, targetName, { loaded, ...(saved && { plan: saved }) });
+  const dataset = await prepareRows(context, loaded);
+  const model = await findModel(context, loaded, saved?.recipe);
+  const adapter = config.from === undefined ? null : await adapterOf(folder, config.from, model);
+  const trainer = await hashTrainer(findTrainer());
+  const submission = {
+    dataset: { train: dataset.trainFile, eval: dataset.evalFile },
+    modelFolder: model.folder,
+    adapterFolder: adapter?.folder ?? null,
+  };
+  if (saved !== undefined) {
+    refuseOther(saved, { dataset, model, adapter, trainer });
+    return { plan: saved, submission, target, price: await target.price(saved) };
+  }
+  const [{ makePlan }, [machine], cloud] = await Promise.all([
+    import("../planner/plan.ts"),
+    target.machines(),
+    target.cloud(),
+  ]);
+  const price = cloud === null ? undefined : await target.price({ machine: machine!, cloud });
+  const rental = cloud === null ? null : { cloud, price };
+  const { sources } = loaded;
+  const plan = makePlan({
+    config,
+    sources,
+    dataset,
+    model,
+    adapter,
+    machine: machine!,
+    rental,
+    trainer,
+  });
+  return { plan, submission, target, price };
+}
+
+async function prepareRows(context: Context, loaded: LoadedConfig) {
+  const { host, cwd } = context;
+  const { config, folder } = loaded;
+  const { prepareDataset } = await import("../dataset/prepare.ts");
+  const dataset = await prepareDataset({
+    path: await localDataset(context, loaded, config.dataset),
+    cwd,
+    split: config.split,
+    ...checkSettings(config),
+    outFolder: join(folder, ".moxi", "data"),
+    host,
+  });
+  await hideFromGit(join(folder, ".moxi"));
+  const rows = `${formatCount(dataset.trainRows)} rows to train on, ${formatCount(dataset.evalRows)} held out`;
+  host.notify({ type: "task", id: "dataset", state: "done", text: `${rows} (${dataset.format})` });
+  for (const text of dataset.warnings) host.notify({ type: "warning", text });
+  return dataset;
+}
+
+async function findModel(
+  { host, home, fetch }: Context,
+  { config, folder, secrets, hubUrl, env }: LoadedConfig,
+  recipe: Recipe | undefined,
+) {
+  const { resolveModel } = await import("../model/resolve.ts");
+  const model = await resolveModel({
+    id: recipe?.model.id ?? config.model,
+    revision: recipe === undefined ? config.revision : (recipe.model.revision ?? undefined),
+    baseFolder: folder,
+    token: secrets.huggingFaceToken,
+    hubUrl,
+    fetch,
+    home,
+    env,
+  });
+  for (const text of model.warnings) host.notify({ type: "warning", text });
+  return model;
+}
+
+/** The adapter that another run of this project left, if it fits on the same base model. */
+async function adapterOf(folder: string, name: string, model: Recipe["model"]) {
+  const { resolveAdapter } = await import("../model/adapter.ts");
+  const runs = runsFolder(folder);
+  const { run, folder: from, plan } = await readRun(join(runs, await resolveRun(runs, name)));
+  return resolveAdapter({ run, folder: join(from, "model"), recipe: plan.recipe, model });
+}
+
+/** Reads a run's plan.json, or what `moxi train --dry-run --json` printed. */
+async function readPlan(cwd: string, planFile: string): Promise<Plan> {
+  const file = resolve(cwd, planFile);
+  const wrong = (why: string, cause?: unknown) =>
+    new MoxiError("E_PLAN", `${planFile} is no plan: ${why}`, {
+      hint: "give a run's plan.json, or what moxi train --dry-run --json printed",
+      place: { file },
+      cause,
+    });
+  const text = await readFile(file, "utf8").catch((error: unknown) => {
+    throw wrong("it cannot be read", error);
+  });
+  // A file of lines: the plan is in the last of them.
+  for (const candidate of [text, text.trimEnd().split("\n").at(-1) ?? ""]) {
+    let value: unknown;
+    try {
+      value = JSON.parse(candidate);
+    } catch {
+      continue;
+    }
+    const plan = isRecord(value) && isRecord(value["plan"]) ? value["plan"] : value;
+    if (!isRecord(plan) || plan["formatVersion"] !== 1) continue;
+    const { planSchema } = await import("../run/schemas.ts");
+    const parsed = planSchema.safeParse(plan);
+    if (!parsed.success)
+      throw wrong(`${parsed.error.issues[0]!.path.join(".")} is not as it must be`);
+    const { decisions: _, planHash, ...hashed } = parsed.data;
+    if (planHash !== hashJson(hashed)) throw wrong("it was changed: it does not have its planHash");
+    return parsed.data;
+  }
+  throw wrong("it has another format");
+}
+
+interface Found {
+  readonly dataset: { readonly fingerprint: string };
+  readonly model: Recipe["model"];
+  readonly adapter: { readonly fingerprint: string } | null;
+  readonly trainer: Recipe["trainer"];
+}
+
+/** A plan stands for what is learned; with other files it would be another. */
+function refuseOther({ recipe }: Plan, { dataset, model, adapter, trainer }: Found): void {
+  const differs = [
+    recipe.dataset.fingerprint !== dataset.fingerprint && "the dataset or its split",
+    recipe.model.fingerprint !== model.fingerprint && "the base model's files",
+    recipe.adapter !== (adapter?.fingerprint ?? null) && "the adapter to start from",
+    recipe.trainer.code !== trainer.code && "the training program: another version of Moxi",
+    recipe.trainer.lock !== trainer.lock && "the packages of the training program",
+  ].filter((text) => text !== false);
+  if (differs.length === 0) return;
+  throw new MoxiError("E_PLAN", "the plan was made for other files than these", {
+    hint: "make a new one: moxi train --dry-run --json > plan.json",
+    details: differs,
+  });
+}

@@ -1,0 +1,90 @@
+import { join } from "node:path";
+import { makeBundle } from "../../bundle/bundle.ts";
+import type { FetchedWheel } from "../../bundle/wheels.ts";
+import { adapterFiles } from "../../model/adapter.ts";
+import { modelFiles } from "../../model/folder.ts";
+import { renderJob } from "../../run/job.ts";
+import type { ContentFile } from "../../storage/content.ts";
+import type { Submission } from "../target.ts";
+import { cloudOf, trainingSeconds } from "./limits.ts";
+import type { Channel } from "./request.ts";
+
+export interface InputOptions {
+  /** What the image of a tag lacks of the locked packages: fetched, or only named. */
+  readonly wheels: (imageTag: string, how: "fetch" | "name") => Promise<readonly FetchedWheel[]>;
+  /** Holds bootstrap.py and moxi_train/. */
+  readonly trainerFolder: string;
+  /** Values that may be in no file that is sent. */
+  readonly secrets: readonly string[];
+}
+
+/** Files that lie in S3 under a name of their content, and the job's folders that they fill. */
+export interface Input {
+  readonly files: readonly ContentFile[];
+  /** Ends in "/": the content's hash follows. */
+  readonly prefix: string;
+  /** Each channel's name, and its folder below the prefix: "" for the whole. */
+  readonly channels: Readonly<Record<string, string>>;
+}
+
+/** Code, rows and, where they are folders here, the base model and the adapter. */
+export async function inputsOf(
+  submission: Submission,
+  { trainerFolder, secrets, wheels }: InputOptions,
+  how: "fetch" | "name",
+): Promise<Input[]> {
+  const { dataset, modelFolder, adapterFolder } = submission;
+  const bundle = await makeBundle({
+    trainer: trainerFolder,
+    wheels: await wheels(cloudOf(submission).imageTag, how),
+    secrets,
+  });
+  const rows: ContentFile[] = [{ path: dataset.train, name: "train/train.jsonl" }];
+  if (dataset.eval !== null) rows.push({ path: dataset.eval, name: "eval/eval.jsonl" });
+  const sides = dataset.eval === null ? { train: "train/" } : { train: "train/", eval: "eval/" };
+  const inputs: Input[] = [
+    {
+      files: bundle.files.map(({ source, path }) => ({ path: source, name: path })),
+      prefix: "moxi/code/",
+      channels: { moxi: "" },
+    },
+    { files: rows, prefix: "moxi/data/sft/", channels: sides },
+  ];
+  if (modelFolder !== null) {
+    const files = await modelFiles(modelFolder);
+    inputs.push({ files, prefix: "moxi/base/local/", channels: { model: "" } });
+  }
+  if (adapterFolder !== null) {
+    const files = adapterFiles.map((name) => ({ path: join(adapterFolder, name), name }));
+    inputs.push({ files, prefix: "moxi/base/adapters/", channels: { adapter: "" } });
+  }
+  return inputs;
+}
+
+/** The channels that an input fills, once its place in S3 is known. */
+export function channelsOf({ channels }: Input, prefix: string): Channel[] {
+  return Object.entries(channels).map(([name, folder]) => ({ name, prefix: prefix + folder }));
+}
+
+/** The plan, the attempt and its job, as they lie in S3: what another machine follows the run by. */
+export function runFiles(
+  submission: Submission,
+  channels: readonly Channel[],
+): readonly { readonly key: string; readonly text: string }[] {
+  const { run, plan, attempt } = submission;
+  const { nonce } = attempt;
+  const hasModel = channels.some(({ name }) => name === "model");
+  const modelPath = hasModel ? "input/data/model" : null;
+  const maxSeconds = trainingSeconds(submission);
+  const job = renderJob(plan, { run, attempt: attempt.attempt, nonce, modelPath, maxSeconds });
+  const base = `moxi/runs/${run}`;
+  const file = (name: string, value: unknown) => ({
+    key: `${base}/${name}`,
+    text: `${JSON.stringify(value, null, 2)}\n`,
+  });
+  return [
+    file("plan.json", plan),
+    file(`attempts/${attempt.attempt}.json`, attempt),
+    file(`job-a${attempt.attempt}/job.json`, job),
+  ];
+}

@@ -1,0 +1,92 @@
+import { imageParts } from "../../account/wanted.ts";
+import { catalogEntry } from "../../account/catalog.ts";
+import type { Aws } from "../../aws/aws.ts";
+import { MoxiError } from "../../base/errors.ts";
+import type { CloudSettings, Machine } from "../../run/plan.ts";
+import { imageAddress } from "./images.ts";
+
+/** What a user says of the place to train at, by the names of the config. */
+export interface Wishes {
+  readonly bucket?: string | undefined;
+  readonly roleArn?: string | undefined;
+  readonly instance?: string | undefined;
+  readonly fallbacks?: readonly string[] | undefined;
+  readonly spot?: boolean | undefined;
+  readonly maxHours?: number | undefined;
+  readonly sagemaker?:
+    | {
+        readonly image?: string;
+        readonly volumeGb?: number;
+        readonly maxWaitHours?: number;
+        readonly warmPoolMinutes?: number;
+        readonly retries?: number;
+        readonly subnets?: readonly string[];
+        readonly securityGroups?: readonly string[];
+        readonly kmsKey?: string;
+        readonly networkIsolation?: boolean;
+        readonly mirrorModel?: boolean;
+      }
+    | undefined;
+}
+
+export const defaultInstance = "ml.g5.2xlarge";
+
+/** The machine that was wished for. What it has is the catalog's word, or what its name tells. */
+export function machineOf({ instance = defaultInstance }: Wishes): Machine {
+  const hasGpu = /^ml\.(?:g|p)\d/.test(instance);
+  const accelerators = catalogEntry(instance)?.accelerators ?? (hasGpu ? 1 : 0);
+  return { name: instance, accelerator: hasGpu ? "cuda" : "cpu", accelerators };
+}
+
+/**
+ * Settles what the plan keeps of the cloud. An image is pinned to the digest that its tag has now,
+ * so that the attempts of a run have the same; where the registry does not tell it, the tag stays.
+ *
+ * @throws E_AWS_SETTINGS where bucket or role are missing, E_CONFIG_INVALID
+ */
+export async function placeOf(wishes: Wishes, aws: Aws): Promise<CloudSettings> {
+  const { bucket, roleArn, fallbacks = [], spot = false, maxHours = 24 } = wishes;
+  const { region } = aws.settings;
+  const missing = [
+    ...(roleArn === undefined ? ["AWS_ARN_ROLE: the role that the training job runs as"] : []),
+    ...(bucket === undefined ? ["AWS_S3_BUCKET: where data and models live"] : []),
+  ];
+  if (bucket === undefined || roleArn === undefined) {
+    throw new MoxiError("E_AWS_SETTINGS", `training on SageMaker needs ${missing.join(", and ")}`, {
+      hint: "write it into .env; docs/AWS_TRAINING_FLOW_NOW.md shows how to make both",
+    });
+  }
+  const ours = wishes.sagemaker ?? {};
+  const image = imageAddress(ours.image, region);
+  const { maxWaitHours = maxHours + 24 } = ours;
+  return {
+    region,
+    bucket,
+    roleArn,
+    image: await pinned(image, aws),
+    imageTag: imageParts(image)!.version,
+    spot,
+    fallbacks,
+    maxWaitSeconds: spot ? Math.round(maxWaitHours * 3600) : null,
+    volumeGigabytes: ours.volumeGb ?? 100,
+    warmPoolSeconds: ours.warmPoolMinutes === undefined ? null : ours.warmPoolMinutes * 60,
+    retries: ours.retries ?? 2,
+    subnets: ours.subnets ?? [],
+    securityGroups: ours.securityGroups ?? [],
+    kmsKey: ours.kmsKey ?? null,
+    networkIsolation: ours.networkIsolation ?? false,
+    mirrorModel: ours.mirrorModel ?? ours.networkIsolation ?? false,
+  };
+}
+
+async function pinned(image: string, aws: Aws): Promise<string> {
+  const parts = imageParts(image)!;
+  if (parts.version.startsWith("sha256:")) return image;
+  // The checks say why it is not told.
+  const digest = await aws
+    .ecr()
+    .then((ecr) => ecr.digest(parts))
+    .catch(() => undefined);
+  if (digest === undefined) return image;
+  return `${image.slice(0, image.lastIndexOf(":"))}@${digest}`;
+}
