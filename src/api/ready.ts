@@ -22,7 +22,7 @@ export async function preflight(
     if (result === "warning") host.notify({ type: "warning", text, ...(hint && { hint }) });
     // Where nothing is paid, nobody needs to hear what is in order.
     if (result === "ok" && target.capabilities.paid) {
-      host.notify({ type: "task", id: name, state: "done", text });
+      host.notify({ type: "task", id: "account", state: "done", text: `${name}: ${text}` });
     }
   }
   const [first, ...others] = checks.filter((check) => check.result === "failed");

@@ -14,6 +14,8 @@ import type {
   RunEvent,
   StepEvent,
 } from "./event.ts";
+import { failureOf } from "./failure.ts";
+import type { Failure } from "./failure.ts";
 import type { Plan } from "./plan.ts";
 
 export type RunStatus =
@@ -86,6 +88,8 @@ export interface View {
   readonly artifact: (Omit<ArtifactEvent, "type"> & { readonly path: string }) | null;
   /** Why the newest attempt failed. */
   readonly error: string | null;
+  /** What kind of failure that is, and what to change. */
+  readonly failure: Failure | null;
 }
 
 export interface FoldInput {
@@ -251,6 +255,14 @@ export function fold(input: FoldInput): View {
             path: input.artifactPath,
           },
     error: newestView?.error ?? null,
+    failure:
+      status !== "failed" || !newestView?.error
+        ? null
+        : failureOf(newestView.error, {
+            run: input.run,
+            machine: plan.machine.name,
+            paid: plan.cloud !== null,
+          }),
   };
 }
 

@@ -45,10 +45,11 @@ export async function* follow(
       cursor = page.cursor;
       yield { events: page.events, logs: page.logs, status: told };
     }
-    if (status.state !== told?.state || status.detail !== told.detail) {
+    const { state, detail, billedSeconds } = status;
+    if (state !== told?.state || detail !== told.detail || billedSeconds !== told.billedSeconds) {
       yield { events: [], logs: [], status };
     }
-    if (status.state === "ended" || status.state === "gone") return;
+    if (state === "ended" || state === "gone") return;
     told = status;
     await clock.sleep(target.capabilities.pollMs, signal);
   }

@@ -3,7 +3,8 @@ import { stop } from "../../api/stop.ts";
 import { watch } from "../../api/watch.ts";
 import { toMoxiError } from "../../base/errors.ts";
 import { hasEnded } from "../../run/fold.ts";
-import type { RunStatus, View } from "../../run/fold.ts";
+import type { FailureKind } from "../../run/failure.ts";
+import type { View } from "../../run/fold.ts";
 import type { Terminal } from "../terminal.ts";
 import type { Presenter } from "./presenter.ts";
 
@@ -53,13 +54,23 @@ export async function follow(
   }
   if (view !== undefined && hasEnded(view.status)) {
     presenter.ended(view);
-    return outcomeCode(view.status, presses > 0);
+    return outcomeCode(view, presses > 0);
   }
   presenter.left(view?.run ?? run ?? "");
   return 130;
 }
 
-function outcomeCode(status: RunStatus, interrupted: boolean): number {
+/** Of a failure that is not the training's own, the code says what has to be mended. */
+const codes: Partial<Record<FailureKind, number>> = {
+  "no capacity": 5,
+  quota: 5,
+  "gated model": 4,
+  permissions: 4,
+  service: 8,
+};
+
+function outcomeCode({ status, failure }: View, interrupted: boolean): number {
   if (status === "succeeded") return 0;
-  return interrupted ? 130 : 1;
+  if (interrupted) return 130;
+  return (failure && codes[failure.kind]) ?? 1;
 }

@@ -81,6 +81,13 @@ export function peoplePresenter(terminal: Terminal, options: PeopleOptions): Pre
     }
   };
 
+  const tellStages = ({ stages }: View) => {
+    for (const { startedAt, text } of stages) {
+      if (told.has(`stage ${startedAt} ${text}`)) continue;
+      told.add(`stage ${startedAt} ${text}`);
+      print("story", [err.style.dim(`${startedAt.slice(11, 19)} UTC  ${printable(text)}`)]);
+    }
+  };
   const startLines = () => {
     if (start === undefined) return [];
     const { how, previous } = start;
@@ -115,6 +122,7 @@ export function peoplePresenter(terminal: Terminal, options: PeopleOptions): Pre
       }
       view = update.view;
       logs = [...logs, ...update.logs.map((line) => line.text)].slice(-12);
+      if (!live) tellStages(view);
       update.events.forEach(tellEvent);
       if (hasEnded(view.status)) painter.paint([]);
       else paint();

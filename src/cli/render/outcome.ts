@@ -35,7 +35,12 @@ export function outcomeLines(view: View, options: OutcomeOptions): string[] {
   const { columns, style } = options;
   return blocks(
     curve(view, { columns, rows: 6, style }),
-    [headline(view, style), ...heldOutLines(view, style), ...costLines(view, style)],
+    [
+      headline(view, style),
+      ...heldOutLines(view, style),
+      ...stageLines(view, options),
+      ...costLines(view, style),
+    ],
     failureLines(view, options),
     sampleLines(view, options),
     artifactLines(view, options),
@@ -58,6 +63,15 @@ function headline(view: View, style: Style): string {
       ? "; no checkpoint was kept"
       : `; the checkpoint at step ${formatCount(checkpoint.step)} is kept`;
   return `${status} after ${after}${at}${kept}`;
+}
+
+/** "stages  preparing the machine 2m 10s · downloading 50s · training 16m 02s". */
+function stageLines({ stages }: View, { columns, style }: OutcomeOptions): string[] {
+  const texts = stages.flatMap(({ text, startedAt, endedAt }) => {
+    const seconds = endedAt === null ? 0 : (Date.parse(endedAt) - Date.parse(startedAt)) / 1000;
+    return seconds < 1 ? [] : [`${printable(text)} ${formatDuration(seconds)}`];
+  });
+  return texts.length === 0 ? [] : labelled("  ", texts.join(" · "), columns, style.dim);
 }
 
 /** "cost $0.42: 16m 38s at $1.515 an hour (AWS's price list, 2026-11-28)". */
@@ -97,12 +111,17 @@ function failureLines(view: View, { columns, style, logs = [] }: OutcomeOptions)
   }
   if (view.status !== "failed") return [];
   const reason = view.error === null ? [] : labelled("error  ", printable(view.error), columns);
+  const change =
+    view.failure === null ? [] : labelled("change ", printable(view.failure.hint), columns);
   const printed = logs
     .slice(-12)
     .flatMap((line) => wrap(printable(line.slice(0, 1000)), columns - 9));
   return blocks(
     reason.map((line, index) => (index === 0 ? style.red(line.slice(0, 5)) + line.slice(5) : line)),
     printed.map((line) => style.dim(`       │ ${line}`)),
+    change.map((line, index) =>
+      index === 0 ? style.bold(line.slice(0, 6)) + line.slice(6) : line,
+    ),
   );
 }
 
