@@ -90,7 +90,9 @@ test("a dry run names every request, in order, and sends none", async () => {
   const { requests, checks } = await rehearsed();
   expect(await changes()).toEqual([]);
   expect(checks.every(({ result }) => result === "ok")).toBe(true);
-  const names = requests.map(({ operation, input }) => String(input["Key"] ?? operation));
+  const names = requests.map(({ operation, input }) =>
+    typeof input["Key"] === "string" ? input["Key"] : operation,
+  );
   expect(names[0]).toMatch(/^moxi\/code\/[0-9a-f]{64}\/bootstrap\.py$/);
   expect(names).toContainEqual(
     expect.stringMatching(/^moxi\/data\/sft\/\w{64}\/train\/train\.jsonl$/),
