@@ -1,11 +1,12 @@
 import { readFile } from "node:fs/promises";
 import {
+  AttachUserPolicyCommand,
   CreateAccessKeyCommand,
+  CreatePolicyCommand,
   CreateRoleCommand,
   CreateUserCommand,
   IAMClient,
   PutRolePolicyCommand,
-  PutUserPolicyCommand,
 } from "@aws-sdk/client-iam";
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import type { Cloud } from "./start.ts";
@@ -104,9 +105,11 @@ export function openAccount({ env, account }: Cloud, bucketName: string): Accoun
     async user(name, policy) {
       await iam.send(new CreateUserCommand({ UserName: name }));
       if (policy !== undefined) {
+        // A policy of the user's own may have 2,048 characters, and the shipped one has more.
         const PolicyDocument = JSON.stringify(policy);
-        const input = { UserName: name, PolicyName: "moxi", PolicyDocument };
-        await iam.send(new PutUserPolicyCommand(input));
+        const input = { PolicyName: `moxi-${name}`, PolicyDocument };
+        const { Policy: made } = await iam.send(new CreatePolicyCommand(input));
+        await iam.send(new AttachUserPolicyCommand({ UserName: name, PolicyArn: made!.Arn! }));
       }
       const { AccessKey } = await iam.send(new CreateAccessKeyCommand({ UserName: name }));
       return {

@@ -175,8 +175,10 @@ def _role(arn: str, session: str) -> Principal:
 def _policies(holder) -> tuple[dict, ...]:
     inline = [{"name": name, "policy": parsed(text)} for name, text in holder.policies.items()]
     managed = [
-        {"name": each.name, "policy": parsed(each.document)}
+        {"name": each.name, "policy": parsed(version.document)}
         for each in holder.managed_policies.values()
+        for version in each.versions
+        if version.version_id == each.default_version_id
     ]
     return (*inline, *managed)
 

@@ -270,6 +270,20 @@ def test_a_user_needs_each_permission_passing_the_role_included(cloud, submit):
     assert code(error) == "AccessDenied"
 
 
+def test_a_managed_policy_counts_like_one_of_the_users_own_by_its_default_version(cloud):
+    user, iam = cloud.user("managed"), cloud.client("iam")
+    allow = {"Effect": "Allow", "Action": "sagemaker:ListTrainingJobs", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    policy = iam.create_policy(PolicyName="listing", PolicyDocument=document)["Policy"]["Arn"]
+    iam.attach_user_policy(UserName="managed", PolicyArn=policy)
+    user.client("sagemaker").list_training_jobs()
+    denying = json.dumps({"Version": "2012-10-17", "Statement": [{**allow, "Effect": "Deny"}]})
+    iam.create_policy_version(PolicyArn=policy, PolicyDocument=denying, SetAsDefault=True)
+    with pytest.raises(ClientError) as error:
+        user.client("sagemaker").list_training_jobs()
+    assert code(error) == "AccessDenied"
+
+
 def test_strangers_wrong_secrets_and_old_tokens_are_told_apart(cloud):
     for key, secret, expected in (
         ("AKIANOBODY0000000000", "x", "UnrecognizedClientException"),
