@@ -57,12 +57,13 @@ test("the package holds the program, its types and the trainer, and nothing else
     "trainer/moxi_train/finetune/templates/families.json",
     "trainer/moxi_train/finetune/templates/qwen.jinja",
     "trainer/locks/local.txt",
+    "infra/policies/submitter-sagemaker.json",
     "LICENSE",
     "README.md",
   ]) {
     expect(files).toContain(file);
   }
-  const allowed = /^(?:bin|dist|schema|trainer)\/|^(?:LICENSE|README\.md|package\.json)$/;
+  const allowed = /^(?:bin|dist|schema|trainer|infra)\/|^(?:LICENSE|README\.md|package\.json)$/;
   expect(files.filter((file) => !allowed.test(file))).toEqual([]);
   expect(files.filter((file) => /test|fixture|fakes|__pycache__|\.map$/.test(file))).toEqual([]);
 });
