@@ -113,3 +113,39 @@ test("a run whose best weights came before its last says which it keeps", () => 
   expect(told(best.step)).toContain(`, lowest 3.100 at step ${best.step}, which is kept (`);
   expect(told(story.evals.at(-1)!.step)).toContain(`, lowest 3.100 at step ${best.step} (`);
 });
+
+test("a run that was paid for: what each stage took, what it cost, and what to change", () => {
+  const stage = (name: string, text: string, from: number, to: number) => ({
+    name,
+    text,
+    startedAt: new Date(from * 1000).toISOString(),
+    endedAt: new Date(to * 1000).toISOString(),
+  });
+  const price = {
+    perHour: 1.515,
+    region: "us-east-1",
+    source: "AWS's price list",
+    date: "2026-11-28",
+  };
+  const paid = {
+    ...view({ end: "failed", upTo: 3 }),
+    error: "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+    failure: { kind: "out of memory" as const, hint: "lower --micro-batch or --max-seq-length" },
+    stages: [
+      stage("Starting", "SageMaker prepares the machine", 0, 130),
+      stage("Downloading", "downloading data and image", 130, 200),
+      stage("Training", "training", 200, 500),
+      stage("Failed", "failed", 500, 500),
+    ],
+    cost: { ...price, seconds: 370, usd: 0.1557 },
+  };
+  const lines = outcomeLines(paid, options).join("\n");
+  expect(lines).toContain(
+    "  SageMaker prepares the machine 2m 10s · downloading data and image 1m 10s ·\n" +
+      "  training 5m 00s\n" +
+      "  cost $0.16: 6m 10s at $1.515 an hour (AWS's price list, 2026-11-28)\n",
+  );
+  expect(lines).toContain("\nchange lower --micro-batch or --max-seq-length\n");
+  const free = outcomeLines({ ...paid, cost: { ...price, seconds: 0, usd: 0 } }, options);
+  expect(free).toContain("  cost nothing: no second was billed");
+});

@@ -78,6 +78,7 @@ function stageLines({ stages }: View, { columns, style }: OutcomeOptions): strin
 function costLines({ cost }: View, style: Style): string[] {
   if (cost === null) return [];
   const { seconds, perHour, source, date } = cost;
+  if (seconds === 0) return ["  cost nothing: no second was billed"];
   const why = `(${source}, ${date})`;
   return [
     `  cost ${costText(cost)}: ${formatDuration(seconds)} at $${perHour} an hour ${style.dim(why)}`,
