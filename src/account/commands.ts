@@ -8,12 +8,18 @@ export function grantCommand(holder: string, name: string, grants: readonly Gran
       Effect: "Allow",
       Action: actions,
       Resource: widened(resource),
-      ...(context === undefined ? {} : { Condition: { StringEquals: context } }),
+      ...(context === undefined ? {} : { Condition: condition(context) }),
     })),
   };
   const [, kind, owner] = /:(user|role)\/(?:.*\/)?([^/]+)$/.exec(holder) ?? [];
   const policy = `--policy-name ${name} --policy-document ${quoted(JSON.stringify(document))}`;
   return `aws iam put-${kind}-policy --${kind}-name ${owner} ${policy}`;
+}
+
+function condition(context: NonNullable<Grant["context"]>) {
+  const values = Object.entries(context).map(([key, value]) => [key, widened(value)] as const);
+  const isPattern = values.some(([, value]) => value.includes("*"));
+  return { [isPattern ? "StringLike" : "StringEquals"]: Object.fromEntries(values) };
 }
 
 /** The same for every job and object of Moxi's, not for one run alone. */
@@ -22,6 +28,7 @@ function widened(resource: string): string {
     .replace(/:training-job\/.*$/, ":training-job/moxi-*")
     .replace(/\/moxi\/(code|runs)\/.*$/, "/moxi/*")
     .replace(/\/moxi\/(checkpoints|models)\/.*$/, "/moxi/$1/*")
+    .replace(/:parameter\/moxi\/.*$/, ":parameter/moxi/*")
     .replace(/:log-stream:.*$/, ":*");
 }
 

@@ -1,4 +1,6 @@
 import type { Question } from "../aws/iam.ts";
+import { readingGrants, storingGrants } from "./secret-grants.ts";
+import type { SecretStore } from "./secret-grants.ts";
 import { imageParts } from "./wanted.ts";
 import type { Wanted } from "./wanted.ts";
 
@@ -51,6 +53,7 @@ export function submitterGrants(wanted: Wanted, account: string): Grant[] {
       actions: ["logs:DescribeLogStreams"],
       resource: `arn:${partition}:logs:${region}:${account}:log-group:${logGroup}`,
     },
+    ...(wanted.secrets === undefined ? [] : storingGrants(storeOf(wanted, account))),
   ];
 }
 
@@ -82,6 +85,7 @@ export function executionGrants(wanted: Wanted, account: string): Grant[] {
       actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
       resource: stream,
     },
+    ...(wanted.secrets === undefined ? [] : readingGrants(storeOf(wanted, account))),
   ];
   if (parts !== undefined) {
     grants.push({
@@ -91,4 +95,9 @@ export function executionGrants(wanted: Wanted, account: string): Grant[] {
     });
   }
   return grants;
+}
+
+function storeOf({ region, roleArn, secrets }: Wanted, account: string): SecretStore {
+  const partition = roleArn.split(":")[1] ?? "aws";
+  return { partition, region, account, kmsKey: secrets?.kmsKey ?? null };
 }

@@ -13,6 +13,8 @@ export interface Wanted {
   readonly maxSeconds: number;
   /** The job's name, as it will be submitted. */
   readonly job: string;
+  /** The job reads a token, encrypted by this KMS key or by the account's own. */
+  readonly secrets?: { readonly kmsKey: string | null };
 }
 
 /** An image's address in its parts; undefined for one that is in no registry of AWS's. */

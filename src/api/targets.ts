@@ -72,11 +72,13 @@ async function openSageMaker(
   const wishes = { ...config, bucket: place.bucket, roleArn: place.roleArn };
   const { cacheFolder } = await import("../python/ensure.ts");
   const cache = join(cacheFolder({ env, home }), "moxi");
+  const token = loaded.secrets.huggingFaceToken;
   const sending = {
     wheels: wheelsFor(context, loaded, cache, signal),
     trainerFolder: findTrainer().folder,
     cache,
     secrets: secretValues(loaded),
+    ...(token !== undefined && { variables: { HF_TOKEN: token } }),
   };
   return createSageMakerTarget({ ...options, wishes, sending });
 }

@@ -10,6 +10,7 @@ import type { Ecr } from "./ecr.ts";
 import type { Iam } from "./iam.ts";
 import type { Pricing } from "./pricing.ts";
 import type { Quotas } from "./quotas.ts";
+import type { Ssm } from "./ssm.ts";
 import type { Sts } from "./sts.ts";
 import { readSettings } from "./settings.ts";
 import type { AwsSettings, SettingsOptions } from "./settings.ts";
@@ -26,6 +27,7 @@ export interface Aws {
   pricing(): Promise<Pricing>;
   iam(): Promise<Iam>;
   ecr(): Promise<Ecr>;
+  ssm(): Promise<Ssm>;
   /** Closes every connection that is kept. */
   close(): void;
 }
@@ -78,6 +80,7 @@ export async function openAws(outside: Outside, options: SettingsOptions = {}): 
     pricing: once(async () => (await import("./pricing.ts")).openPricing(parts)),
     iam: once(async () => (await import("./iam.ts")).openIam(parts)),
     ecr: once(async () => (await import("./ecr.ts")).openEcr(parts)),
+    ssm: once(async () => (await import("./ssm.ts")).openSsm(parts)),
     close: () => {
       for (const close of closers.splice(0)) close();
     },

@@ -27,6 +27,10 @@ test.each([
     "ClientError: An error occurred (AccessDenied) when calling the PutObject operation",
     "permissions",
   ],
+  [
+    "SecretError: HF_TOKEN could not be read from /moxi/hf-token/0: the job's role lacks the permission kms:Decrypt on its key (The ciphertext refers to ...)",
+    "permissions",
+  ],
   ["InternalServerError: We encountered an internal error.  Please try again.", "service"],
   ["ValueError: the learning rate is too nanoscopic", "program"],
   ["KeyError: 'labels'", "program"],

@@ -81,7 +81,7 @@ const rules: readonly Rule[] = [
   {
     kind: "permissions",
     words:
-      /access ?denied|not authorized to perform|\bExpiredToken|\bUnrecognizedClient|\bNoCredentials|could not assume role/i,
+      /access ?denied|not authorized to perform|lacks the permission|\bExpiredToken|\bUnrecognizedClient|\bNoCredentials|could not assume role/i,
     hint: () => "compare the role's policy with infra/policies/sagemaker-execution.json",
   },
   {

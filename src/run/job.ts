@@ -40,6 +40,15 @@ export interface TrainerSettings {
   readonly seed: number;
 }
 
+/** Where a value lies that job.json does not hold: the job reads it with its own rights. */
+export interface SecretReference {
+  /** The training program's variable that gets the value: "HF_TOKEN". */
+  readonly name: string;
+  /** A SecureString of Systems Manager: "/moxi/hf-token/0123456789abcdef". */
+  readonly parameter: string;
+  readonly region: string;
+}
+
 /** The plan rendered for one attempt: what the container reads. It holds no secrets. */
 export interface Job {
   readonly formatVersion: 1;
@@ -54,6 +63,7 @@ export interface Job {
   readonly maxSeconds: number | null;
   /** Training processes: one, or one a GPU. */
   readonly processes: number;
+  readonly secrets: readonly SecretReference[];
   readonly trainer: TrainerSettings;
 }
 
@@ -64,6 +74,7 @@ export interface JobOptions {
   readonly modelPath: string | null;
   /** Seconds after which the supervisor saves and ends. Default: the plan's limit. */
   readonly maxSeconds?: number | null;
+  readonly secrets?: readonly SecretReference[];
 }
 
 /** Renders a plan for one attempt. */
@@ -82,6 +93,7 @@ export function renderJob(plan: Plan, options: JobOptions): Job {
     // The toy is too small to share out: talking would take longer than computing.
     processes:
       machine.accelerator === "cuda" && recipe.model.id !== toyModel ? machine.accelerators : 1,
+    secrets: options.secrets ?? [],
     trainer: {
       model: recipe.model.id,
       revision: recipe.model.revision,

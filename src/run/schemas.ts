@@ -138,6 +138,13 @@ export const jobSchema: z.ZodType<Job> = z.strictObject({
   datasetFingerprint: hash,
   maxSeconds: positive.nullable(),
   processes: positive,
+  secrets: z.array(
+    z.strictObject({
+      name: z.string().regex(/^[A-Z][A-Z0-9_]*$/),
+      parameter: z.string().regex(/^\/moxi\/[a-z0-9/-]+$/),
+      region: z.string().min(1),
+    }),
+  ),
   trainer: trainerSettingsSchema,
 });
 

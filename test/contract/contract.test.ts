@@ -100,6 +100,8 @@ describe("what AWS takes passes", () => {
       Name: "/moxi/hf",
       Value: "v",
       Type: "SecureString",
+      Tags: [{ Key: "moxi:managed", Value: "true" }],
+      KeyId: "arn:aws:kms:us-east-1:123456789012:key/0",
     }),
     "log events": json("logs", "Logs_20140328.GetLogEvents", {
       logGroupName: "/aws/sagemaker/TrainingJobs",
@@ -249,6 +251,21 @@ describe("what AWS refuses is told", () => {
       "AWS's own parameter",
       json("ssm", "AmazonSSM.PutParameter", { Name: "/aws/x", Value: "v" }),
       /AWS's own/,
+    ],
+    [
+      "a parameter of no kind",
+      json("ssm", "AmazonSSM.PutParameter", { Name: "/moxi/x", Value: "v", Type: "Secret" }),
+      /Type is Secret, none of its values/,
+    ],
+    [
+      "a parameter replaced and tagged",
+      json("ssm", "AmazonSSM.PutParameter", {
+        Name: "/moxi/x",
+        Value: "v",
+        Overwrite: true,
+        Tags: [{ Key: "a", Value: "1" }],
+      }),
+      /Tags exclude Overwrite/,
     ],
     [
       "a price list without filter",

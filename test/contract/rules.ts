@@ -153,6 +153,7 @@ export const rules: Readonly<Record<string, Rule | undefined>> = {
       size(input["Value"]) > 4096 && input["Tier"] !== "Advanced",
       "more than 4 KB need the advanced tier",
     ),
+    ...duplicateTags(input["Tags"]),
   ],
   // AWSEC2/latest/APIReference/API_RunInstances.html, AWSEC2/latest/UserGuide/user-data.html
   "ec2.RunInstances": (input) => {

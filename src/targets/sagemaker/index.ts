@@ -14,6 +14,8 @@ import { machineOf, placeOf } from "./place.ts";
 import type { Wishes } from "./place.ts";
 import { endArrived, readLogs } from "./read.ts";
 import { endStatus, hasEnded, hasStarted, liveStatus } from "./status.ts";
+import { asksHub } from "./secrets.ts";
+import type { SecretVariables } from "./secrets.ts";
 import { rehearseSubmit, submitAttempt } from "./submit.ts";
 
 export interface SageMakerOptions {
@@ -25,6 +27,8 @@ export interface SageMakerOptions {
   /** What submitting needs. */
   readonly sending?: InputOptions & {
     /** Moxi's folder in the user's cache. */ readonly cache: string;
+    /** What only the job may read, above all the Hugging Face token. */
+    readonly variables?: SecretVariables;
   };
   /** How often the service is asked; it allows few requests a second. */
   readonly pollMs?: number;
@@ -53,7 +57,8 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
   }
 
   async function preflight(plan: Plan) {
-    const { region, bucket, roleArn, image, spot } = cloudOf({ plan, run: "this plan" });
+    const { region, bucket, roleArn, image, spot, kmsKey } = cloudOf({ plan, run: "this plan" });
+    const hasToken = sending?.variables !== undefined && asksHub(plan);
     const wanted: Wanted = {
       region,
       bucket,
@@ -63,6 +68,7 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
       instance: plan.machine.name,
       maxSeconds: plan.limits.maxSeconds ?? 0,
       job: "moxi-preflight-a1", // no run has its name yet, and policies know only the prefix
+      ...(hasToken && { secrets: { kmsKey } }),
     };
     return checkAccount(aws, wanted, await price(plan));
   }

@@ -4,6 +4,7 @@ import type { FetchedWheel } from "../../bundle/wheels.ts";
 import { adapterFiles } from "../../model/adapter.ts";
 import { modelFiles } from "../../model/folder.ts";
 import { renderJob } from "../../run/job.ts";
+import type { SecretReference } from "../../run/job.ts";
 import type { ContentFile } from "../../storage/content.ts";
 import type { Submission } from "../target.ts";
 import { cloudOf, trainingSeconds } from "./limits.ts";
@@ -70,13 +71,14 @@ export function channelsOf({ channels }: Input, prefix: string): Channel[] {
 export function runFiles(
   submission: Submission,
   channels: readonly Channel[],
+  secrets: readonly SecretReference[],
 ): readonly { readonly key: string; readonly text: string }[] {
-  const { run, plan, attempt } = submission;
-  const { nonce } = attempt;
+  const { run, plan } = submission;
+  const { attempt, nonce } = submission.attempt;
   const hasModel = channels.some(({ name }) => name === "model");
   const modelPath = hasModel ? "input/data/model" : null;
   const maxSeconds = trainingSeconds(submission);
-  const job = renderJob(plan, { run, attempt: attempt.attempt, nonce, modelPath, maxSeconds });
+  const job = renderJob(plan, { run, attempt, nonce, modelPath, maxSeconds, secrets });
   const base = `moxi/runs/${run}`;
   const file = (name: string, value: unknown) => ({
     key: `${base}/${name}`,
@@ -84,7 +86,7 @@ export function runFiles(
   });
   return [
     file("plan.json", plan),
-    file(`attempts/${attempt.attempt}.json`, attempt),
-    file(`job-a${attempt.attempt}/job.json`, job),
+    file(`attempts/${attempt}.json`, submission.attempt),
+    file(`job-a${attempt}/job.json`, job),
   ];
 }

@@ -5,6 +5,7 @@ import type { CreateTrainingJobRequest } from "../../aws/sagemaker.ts";
 import { isMoxiError, MoxiError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
 import type { Host } from "../../base/host.ts";
+import type { SecretReference } from "../../run/job.ts";
 import { nameContent, uploadContent } from "../../storage/content.ts";
 import { upload } from "../../storage/upload.ts";
 import { withLock } from "../../store/lock.ts";
@@ -14,11 +15,15 @@ import type { InputOptions } from "./inputs.ts";
 import { cloudOf, jobSeconds } from "./limits.ts";
 import { trainingJobRequest } from "./request.ts";
 import type { Channel } from "./request.ts";
+import { rehearseSecrets, secretsOf, sendSecrets } from "./secrets.ts";
+import type { SecretVariables } from "./secrets.ts";
 
 export interface SubmitOptions extends InputOptions {
   readonly aws: Aws;
   /** Moxi's folder in the user's cache. */
   readonly cache: string;
+  /** What only the job may read, above all the Hugging Face token. */
+  readonly variables?: SecretVariables;
   readonly host: Host;
   readonly clock: { now(): Date; sleep(milliseconds: number): Promise<void> };
 }
@@ -40,17 +45,19 @@ export async function submitAttempt(submission: Submission, options: SubmitOptio
 
 async function sendAndCreate(submission: Submission, options: SubmitOptions): Promise<void> {
   const { plan, attempt } = submission;
-  const { aws, host, clock, cache } = options;
+  const { aws, host, clock, cache, variables = {} } = options;
   const bucket = { name: cloudOf(submission).bucket };
   const cacheFile = join(cache, "uploaded.json");
   const sagemaker = await aws.sagemaker();
+  const secrets = await secretsOf(submission, variables);
+  await sendSecrets(aws, submission, secrets, variables);
   const channels: Channel[] = [];
   for (const input of await inputsOf(submission, options, "fetch")) {
     const { files, prefix } = input;
     const sent = await uploadContent(aws, files, { bucket, host, clock, prefix, cacheFile });
     channels.push(...channelsOf(input, sent.prefix));
   }
-  await sendRun(submission, options, channels);
+  await sendRun(submission, options, channels, secrets);
   if ((await sagemaker.create(requestFor(submission, channels))) === "created") return;
   const job = await sagemaker.describe(attempt.name);
   const isOurs = job === undefined || job.environment["MOXI_PLAN_HASH"] === plan.planHash;
@@ -65,7 +72,8 @@ export async function rehearseSubmit(
   submission: Submission,
   options: SubmitOptions,
 ): Promise<readonly PlannedRequest[]> {
-  const { clock, cache } = options;
+  const { clock, cache, variables = {} } = options;
+  const secrets = await secretsOf(submission, variables);
   const Bucket = cloudOf(submission).bucket;
   const cacheFile = join(cache, "uploaded.json");
   const put = (Key: string, ContentLength: number): PlannedRequest => ({
@@ -73,7 +81,7 @@ export async function rehearseSubmit(
     operation: "PutObject",
     input: { Bucket, Key, ContentLength },
   });
-  const requests: PlannedRequest[] = [];
+  const requests = rehearseSecrets(submission, secrets);
   const channels: Channel[] = [];
   for (const input of await inputsOf(submission, options, "name")) {
     const { files, prefix } = input;
@@ -81,7 +89,7 @@ export async function rehearseSubmit(
     requests.push(...named.objects.map(({ key, size }) => put(key, size)));
     channels.push(...channelsOf(input, named.prefix));
   }
-  for (const { key, text } of runFiles(submission, channels)) {
+  for (const { key, text } of runFiles(submission, channels, secrets)) {
     requests.push(put(key, Buffer.byteLength(text)));
   }
   const input = requestFor(submission, channels) as unknown as PlannedRequest["input"];
@@ -108,10 +116,11 @@ async function sendRun(
   submission: Submission,
   { aws, host, clock }: SubmitOptions,
   channels: readonly Channel[],
+  secrets: readonly SecretReference[],
 ): Promise<void> {
   const { run, folder } = submission;
   const bucket = { name: cloudOf(submission).bucket };
-  const files = runFiles(submission, channels);
+  const files = runFiles(submission, channels, secrets);
   const written = await Promise.all(
     files.map(async ({ key, text }) => {
       const path = join(folder, "sent", key.slice(`moxi/runs/${run}/`.length).replaceAll("/", "-"));
