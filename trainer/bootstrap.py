@@ -23,7 +23,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from moxi_train.supervisor.credentials import set_aside
 from moxi_train.supervisor.image import python_with_wheels, trainer_environment
+from moxi_train.supervisor.parameters import read_secrets
+from moxi_train.supervisor.redact import Redactor
 from moxi_train.supervisor.story import LineFile, LineReader, Log, Story
 
 MAX_CAUSE = 1024  # characters, counted as SageMaker and JavaScript do: in UTF-16
@@ -191,8 +194,10 @@ def supervise(
     return trainer.returncode if trainer.returncode >= 0 else 128 - trainer.returncode
 
 
-def run_trainer(root: Path, job_path: Path, job: dict, story: Story, stop: Stop) -> int:
-    """Gets the machine, the packages and the environment ready, then trains."""
+def run_trainer(
+    root: Path, job_path: Path, job: dict, credentials: dict[str, str], story: Story, stop: Stop
+) -> int:
+    """Gets the machine, the packages, the secrets and the environment ready, then trains."""
     me = root / f"output/attempt-{job['attempt']}.pid.json"
     write_atomic(me, identity(os.getpid()))
     story.say("phase", name="starting")
@@ -206,6 +211,8 @@ def run_trainer(root: Path, job_path: Path, job: dict, story: Story, stop: Stop)
             python, said = python_with_wheels(wheels, Path(private) / "python")
             for line in said.encode().splitlines():
                 story.log.write(line)
+        secrets = read_secrets(python, job["secrets"], credentials, lambda: stop.asked)
+        story.log.redactor = Redactor(secrets)
         if stop.asked:
             return STOPPED
         pipe = Path(private) / "events"
@@ -213,6 +220,7 @@ def run_trainer(root: Path, job_path: Path, job: dict, story: Story, stop: Stop)
             trainer_command(python, job_path, job["processes"]),
             {
                 **trainer_environment(root, job["processes"], job["trainer"]["trackers"]),
+                **secrets,
                 "MOXI_EVENTS": str(pipe),
             },
             pipe,
@@ -256,6 +264,7 @@ def cut(text: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    credentials = set_aside()
     stop = Stop()
     root = Path(os.environ.get("MOXI_ML_ROOT") or "/opt/ml").absolute()
     parser = argparse.ArgumentParser(description="Runs one attempt of a run.")
@@ -279,7 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
     with contextlib.suppress(OSError):
         reserve.write_bytes(bytes(RESERVE_BYTES))
     try:
-        code = run_trainer(root, job_path, job, story, stop)
+        code = run_trainer(root, job_path, job, credentials, story, stop)
         why = cause(code, stop, [*log.tail])
     except Exception as error:  # whatever happened, the story gets its end
         code, why = 1, cut(f"{type(error).__name__}: {error}")

@@ -32,6 +32,7 @@ JOB = {
     "nonce": NONCE,
     "maxSeconds": None,
     "processes": 1,
+    "secrets": [],
     "trainer": {"trackers": []},
 }
 
@@ -68,14 +69,16 @@ class Attempt:
         (root / "input/data/job/job.json").write_text(json.dumps(JOB | job))
         self.log = ""
 
-    def start(self, *, settings: str = "", **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self, *, settings: str = "", python: str | Path = sys.executable, **environment: str
+    ) -> subprocess.Popen[str]:
         """Starts the supervisor; `settings` changes its constants: no test waits a minute."""
         start = [str(self.code / "bootstrap.py")]
         if settings:
             lines = ["import bootstrap", "from moxi_train.supervisor import story", settings]
             start = ["-c", "\n".join([*lines, "raise SystemExit(bootstrap.main([]))"])]
         return subprocess.Popen(
-            [sys.executable, *start],
+            [str(python), *start],
             env=os.environ | {"MOXI_ML_ROOT": str(self.root)} | environment,
             cwd=self.code,
             stdout=subprocess.PIPE,
@@ -87,7 +90,7 @@ class Attempt:
         self.log, _ = process.communicate(timeout=30)
         return process.returncode
 
-    def run(self, **options: str) -> int:
+    def run(self, **options: str | Path) -> int:
         return self.finish(self.start(**options))
 
     @property

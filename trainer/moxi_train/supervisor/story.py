@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from moxi_train.supervisor.redact import Redactor
+
 MAX_LINE = 16 * 1024  # bytes; log services cut longer lines, and a cut event is lost
 HEARTBEAT_SECONDS = 60.0
 PREFIX = b"@moxi:"
@@ -56,9 +58,11 @@ class Log:
     def __init__(self, console: LineFile):
         self.console = console
         self.tail: collections.deque[str] = collections.deque(maxlen=200)
+        self.redactor = Redactor({})
 
     def write(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace")
+        text = self.redactor.text(text, is_cut=len(line) > MAX_LINE)
         self.tail.append(text)
         data = b"\\" * line.startswith(PREFIX) + text.encode()
         if len(data) > MAX_LINE:
@@ -86,7 +90,7 @@ class Story:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         stamp = {**self.stamp, "seq": self.seq + 1, "at": now.replace("+00:00", "Z")}
         text = json.dumps(
-            {**stamp, "type": type, **body},
+            {**stamp, "type": type, **self.log.redactor.body(body)},
             ensure_ascii=False,
             allow_nan=False,
             separators=(",", ":"),
