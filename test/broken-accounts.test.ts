@@ -108,6 +108,8 @@ const without = (sid: string) => (policy: Policy) => ({
 });
 
 test("an account that is set up as the guide says passes every check", async () => {
+  const kmsKey = "arn:aws:kms:us-east-1:123456789012:key/0";
+  expect(failed(await check({ secrets: { kmsKey } }))).toEqual([]);
   const checks = await check();
   expect(checks.filter(({ result }) => result !== "ok")).toEqual([]);
   const names =
@@ -153,6 +155,30 @@ describe("mended by the printed command", () => {
   test("a role that may not fetch the image", async () => {
     const roleArn = await account.role("blind", trust, without("EcrPullDlc")(rolePolicy));
     expect(await mend({ roleArn }, "role permissions", 4, cloud.env)).toEqual([]);
+  });
+
+  const secrets = {
+    kmsKey: "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555",
+  };
+
+  test("a role that may not read the token, of which only a run with one is told", async () => {
+    const lacking = without("HfToken")(without("HfTokenKey")(rolePolicy));
+    const roleArn = await account.role("tokenless", trust, lacking);
+    expect(failed(await check({ roleArn }, cloud.env))).toEqual([]);
+    const [first] = failed(await check({ roleArn, secrets: { kmsKey: null } }, cloud.env));
+    expect(first!.message).toBe("the role may not ssm:GetParameter (to read the token)");
+    const [both] = failed(await check({ roleArn, secrets }, cloud.env));
+    expect(both!.message).toContain("kms:Decrypt (to decrypt the token)");
+    expect(await mend({ roleArn, secrets }, "role permissions", 4, cloud.env)).toEqual([]);
+  });
+
+  test("a user who may not store the token", async () => {
+    const env = await person((policy) => without("HfTokenStore")(without("HfTokenKey")(policy)));
+    expect(failed(await check({}, env))).toEqual([]);
+    const [first] = failed(await check({ secrets }, env));
+    expect(first!.message).toContain("ssm:PutParameter, ssm:AddTagsToResource");
+    expect(first!.message).toContain("kms:Encrypt");
+    expect(await mend({ secrets }, "your permissions", 4, env)).toEqual([]);
   });
 
   test.each([

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from moto.ssm.models import ssm_backends
+
 from identity import ACCOUNT
 from wire import AwsError
 
@@ -126,10 +128,8 @@ def _needs(service: str, operation: str, region: str, values: dict[str, Any]):
         else:
             yield Need(f"logs:{operation}", arn)
     elif service == "ssm":
-        name = str(values.get("Name", values.get("ResourceId", "*"))).lstrip("/")
-        yield Need(f"ssm:{operation}", f"arn:aws:ssm:{region}:{ACCOUNT}:parameter/{name}")
-        if operation == "PutParameter" and values.get("Tags"):
-            yield Need("ssm:AddTagsToResource", f"arn:aws:ssm:{region}:{ACCOUNT}:parameter/{name}")
+        for name in values.get("Names") or [values.get("Name") or values.get("ResourceId", "*")]:
+            yield from _ssm_needs(operation, region, name, values)
     elif service == "ecr":
         registry = values.get("registryId", ACCOUNT)
         name = values.get("repositoryName", "*")
@@ -166,6 +166,31 @@ def _s3_needs(operation: str, values: dict[str, Any]):
             yield Need(action, arn, {"s3:prefix": values["Prefix"]})
         else:
             yield Need(action, arn)
+
+
+def _ssm_needs(operation: str, region: str, name: str, values: dict[str, Any]):
+    """A secure parameter also needs its key: whoever calls encrypts and decrypts, not the service.
+
+    The account's own key for parameters allows it to everybody of the account.
+    """
+    arn = f"arn:aws:ssm:{region}:{ACCOUNT}:parameter/{name.lstrip('/')}"
+    yield Need(f"ssm:{operation}", arn)
+    if operation == "PutParameter":
+        if values.get("Tags"):
+            yield Need("ssm:AddTagsToResource", arn)
+        key, action = values.get("KeyId"), "kms:Encrypt"
+    elif operation in ("GetParameter", "GetParameters") and values.get("WithDecryption"):
+        stored = ssm_backends[ACCOUNT][region].get_parameter(name)
+        key, action = stored and stored.keyid, "kms:Decrypt"
+    else:
+        return
+    if key and key != "alias/aws/ssm":
+        context = {
+            "kms:ViaService": f"ssm.{region}.amazonaws.com",
+            "kms:EncryptionContext:PARAMETER_ARN": arn,
+        }
+        is_arn = key.startswith("arn:")
+        yield Need(action, key if is_arn else f"arn:aws:kms:{region}:{ACCOUNT}:key/{key}", context)
 
 
 def _sagemaker_needs(operation: str, region: str, values: dict[str, Any]):

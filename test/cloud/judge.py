@@ -10,6 +10,20 @@ from identity import ACCOUNT, Principal
 from wire import AwsError
 
 
+# A new key's own: the account decides, by its users' and roles' policies.
+KEY_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+            "Action": "kms:*",
+            "Resource": "*",
+        }
+    ],
+}
+
+
 class Judge:
     """`node` runs judge.ts, which is @cloud-copilot/iam-simulate behind two pipes."""
 
@@ -35,7 +49,8 @@ class Judge:
         if principal.is_root:
             return True
         context = {"aws:PrincipalAccount": ACCOUNT, **need.context}
-        return self._ask(principal.arn, need, context, list(principal.policies), None)
+        of_resource = KEY_POLICY if need.action.startswith("kms:") else None
+        return self._ask(principal.arn, need, context, list(principal.policies), of_resource)
 
     def trusts(self, role_arn: str, trust: dict, service: str) -> bool:
         """Whether a role's trust policy lets a service of this account assume the role."""

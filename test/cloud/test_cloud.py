@@ -383,5 +383,71 @@ def test_prices_and_images_are_told(cloud):
     assert code(error) == "ImageNotFoundException"
 
 
+def test_a_secure_parameter_is_stored_once_by_whoever_may_tag_it(cloud):
+    parameters = "arn:aws:ssm:us-east-1:123456789012:parameter/moxi/*"
+    put = {"Effect": "Allow", "Action": "ssm:PutParameter", "Resource": parameters}
+    user = cloud.user("keeper", put)
+    asked = {"Name": "/moxi/a", "Value": "one", "Type": "SecureString"}
+    tags = [{"Key": "moxi:managed", "Value": "true"}]
+    with pytest.raises(ClientError) as error:
+        user.client("ssm").put_parameter(**asked, Tags=tags)
+    assert "ssm:AddTagsToResource" in message(error)
+    cloud.permit("keeper", {**put, "Action": ["ssm:PutParameter", "ssm:AddTagsToResource"]})
+    ssm = user.client("ssm")
+    ssm.put_parameter(**asked, Tags=tags)
+    with pytest.raises(ClientError) as error:
+        ssm.put_parameter(**{**asked, "Value": "two"}, Tags=tags)
+    assert code(error) == "ParameterAlreadyExists"
+    with pytest.raises(ClientError) as error:
+        ssm.put_parameter(**asked, Tags=tags, Overwrite=True)
+    assert code(error) == "ValidationException"
+    with pytest.raises(ClientError) as error:
+        ssm.put_parameter(**{**asked, "Name": "/other/a"})
+    assert "parameter/other/a" in message(error)
+    for read in (
+        lambda: ssm.get_parameter(Name="/moxi/a", WithDecryption=True),
+        lambda: ssm.get_parameters(Names=["/moxi/a"], WithDecryption=True),
+    ):
+        with pytest.raises(ClientError) as error:
+            read()
+        assert "ssm:GetParameter" in message(error)
+    told = cloud.client("ssm").get_parameter(Name="/moxi/a", WithDecryption=True)
+    assert told["Parameter"]["Value"] == "one"
+
+
+def test_a_customers_key_must_be_allowed_for_this_very_parameter(cloud):
+    key = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+    use = {
+        "Effect": "Allow",
+        "Action": "kms:Decrypt",
+        "Resource": key,
+        "Condition": {
+            "StringEquals": {"kms:ViaService": "ssm.us-east-1.amazonaws.com"},
+            "StringLike": {
+                "kms:EncryptionContext:PARAMETER_ARN": (
+                    "arn:aws:ssm:us-east-1:123456789012:parameter/moxi/*"
+                )
+            },
+        },
+    }
+    everything = {"Effect": "Allow", "Action": "ssm:*", "Resource": "*"}
+    user = cloud.user("reader-by-key", everything)
+    asked = {"Value": "one", "Type": "SecureString", "KeyId": key}
+    with pytest.raises(ClientError) as error:
+        user.client("ssm").put_parameter(Name="/moxi/keyed", **asked)
+    assert "kms:Encrypt" in message(error)
+    for name in ("/moxi/keyed", "/other/keyed"):
+        cloud.client("ssm").put_parameter(Name=name, **asked)
+    user.client("ssm").get_parameter(Name="/moxi/keyed")  # as it is stored
+    with pytest.raises(ClientError) as error:
+        user.client("ssm").get_parameter(Name="/moxi/keyed", WithDecryption=True)
+    assert "kms:Decrypt" in message(error)
+    cloud.permit("reader-by-key", everything, use)
+    user.client("ssm").get_parameter(Name="/moxi/keyed", WithDecryption=True)
+    with pytest.raises(ClientError) as error:
+        user.client("ssm").get_parameter(Name="/other/keyed", WithDecryption=True)
+    assert "kms:Decrypt" in message(error)
+
+
 def test_no_bug_of_the_cloud_itself_was_hidden_as_an_internal_error(cloud):
     assert cloud.order("bugs") == []

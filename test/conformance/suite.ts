@@ -7,7 +7,7 @@ import { follow, readPages } from "../../src/targets/follow.ts";
 import type { LogLine, RunRef, Submission, Target } from "../../src/targets/target.ts";
 
 /** What trainer.py is told to do by the plan's first prompt. */
-export type Behaviour = "finish" | "fail" | "forge" | "go on";
+export type Behaviour = "finish" | "fail" | "forge" | "confess" | "go on";
 
 /** A target with what a test needs around it: runs to submit, and a hand that pulls the plug. */
 export interface Harness {

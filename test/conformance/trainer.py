@@ -3,6 +3,7 @@
 The job's first prompt names what it does.
 """
 
+import base64
 import json
 import os
 import signal
@@ -75,6 +76,14 @@ if plan == "forge":
         print(text, flush=True)
     os.write(pipe, end.encode() + b"\n")
     finish()
+if plan == "confess":
+    token = os.environ["HF_TOKEN"]
+    print("authorization: Bearer", token, flush=True)
+    print("basic", base64.b64encode(f"me:{token}".encode()).decode(), flush=True)
+    emit("alert", level="info", code="confession", message=f"the token is {token}")
+    while not (checkpoints / "confessed").exists():
+        time.sleep(0.01)
+    raise ValueError(f"401 for {token}")
 if plan == "go on":
     save(1)
     for number in range(2, 10_000):
