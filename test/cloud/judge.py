@@ -9,7 +9,6 @@ from call import Need
 from identity import ACCOUNT, Principal
 from wire import AwsError
 
-
 # A new key's own: the account decides, by its users' and roles' policies.
 KEY_POLICY = {
     "Version": "2012-10-17",
