@@ -10,6 +10,8 @@ export { resume } from "./api/resume.ts";
 export { runs } from "./api/runs.ts";
 export type { RunSummary } from "./api/runs.ts";
 export { show } from "./api/show.ts";
+export { smoke } from "./api/smoke.ts";
+export type { SmokeOptions, SmokeResult } from "./api/smoke.ts";
 export { stop } from "./api/stop.ts";
 export { train } from "./api/train.ts";
 export type { TrainOptions, TrainResult } from "./api/train.ts";

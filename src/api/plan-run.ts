@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { formatCount } from "../base/format.ts";
 import { hashJson } from "../base/hash.ts";
@@ -10,7 +10,7 @@ import type { Plan } from "../run/plan.ts";
 import type { Recipe } from "../run/recipe.ts";
 import { resolveRun } from "../store/find.ts";
 import { hideFromGit, readRun, runsFolder } from "../store/runs.ts";
-import type { Submission, Target } from "../targets/target.ts";
+import type { Planned, Submission, Target } from "../targets/target.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
 import { localDataset } from "./data-source.ts";
@@ -21,7 +21,6 @@ import { findTrainer, hashTrainer } from "./trainer.ts";
 export interface PlannedRun {
   readonly plan: Plan;
   readonly submission: Pick<Submission, "dataset" | "modelFolder" | "adapterFolder">;
-  readonly target: Target;
   /** What an hour costs at most; undefined where nothing is paid. */
   readonly price: Price | undefined;
 }
@@ -37,12 +36,29 @@ export async function planRun(
   context: Context,
   loaded: LoadedConfig,
   planFile?: string,
-): Promise<PlannedRun> {
+): Promise<PlannedRun & { readonly target: Target }> {
   const saved = planFile === undefined ? undefined : await readPlan(context.cwd, planFile);
+  const name = saved?.target ?? loaded.config.target;
+  const target = await openTarget(context, name, { loaded, ...(saved && { plan: saved }) });
+  const data = join(loaded.folder, ".moxi", "data");
+  return { ...(await planAt(context, loaded, { place: target, saved, data })), target };
+}
+
+export interface PlanAtOptions {
+  readonly place: Planned;
+  readonly saved: Plan | undefined;
+  /** Where the canonical rows go. */
+  readonly data: string;
+}
+
+/** The same at a place that was opened, with a saved plan that was read. */
+export async function planAt(
+  context: Context,
+  loaded: LoadedConfig,
+  { place: target, saved, data }: PlanAtOptions,
+): Promise<PlannedRun> {
   const { config, folder } = loaded;
-  const targetName = saved?.target ?? config.target;
-  const target = await openTarget(context, targetName, { loaded, ...(saved && { plan: saved }) });
-  const dataset = await prepareRows(context, loaded);
+  const dataset = await prepareRows(context, loaded, data);
   const model = await findModel(context, loaded, saved?.recipe);
   const adapter = config.from === undefined ? null : await adapterOf(folder, config.from, model);
   const trainer = await hashTrainer(findTrainer());
@@ -53,7 +69,7 @@ export async function planRun(
   };
   if (saved !== undefined) {
     refuseOther(saved, { dataset, model, adapter, trainer });
-    return { plan: saved, submission, target, price: await target.price(saved) };
+    return { plan: saved, submission, price: await target.price(saved) };
   }
   const [{ makePlan }, [machine], cloud] = await Promise.all([
     import("../planner/plan.ts"),
@@ -73,22 +89,22 @@ export async function planRun(
     rental,
     trainer,
   });
-  return { plan, submission, target, price };
+  return { plan, submission, price };
 }
 
-async function prepareRows(context: Context, loaded: LoadedConfig) {
+async function prepareRows(context: Context, loaded: LoadedConfig, outFolder: string) {
   const { host, cwd } = context;
-  const { config, folder } = loaded;
+  const { config } = loaded;
   const { prepareDataset } = await import("../dataset/prepare.ts");
   const dataset = await prepareDataset({
     path: await localDataset(context, loaded, config.dataset),
     cwd,
     split: config.split,
     ...checkSettings(config),
-    outFolder: join(folder, ".moxi", "data"),
+    outFolder,
     host,
   });
-  await hideFromGit(join(folder, ".moxi"));
+  await hideFromGit(dirname(outFolder));
   const rows = `${formatCount(dataset.trainRows)} rows to train on, ${formatCount(dataset.evalRows)} held out`;
   host.notify({ type: "task", id: "dataset", state: "done", text: `${rows} (${dataset.format})` });
   for (const text of dataset.warnings) host.notify({ type: "warning", text });
@@ -124,7 +140,7 @@ async function adapterOf(folder: string, name: string, model: Recipe["model"]) {
 }
 
 /** Reads a run's plan.json, or what `moxi train --dry-run --json` printed. */
-async function readPlan(cwd: string, planFile: string): Promise<Plan> {
+export async function readPlan(cwd: string, planFile: string): Promise<Plan> {
   const file = resolve(cwd, planFile);
   const wrong = (why: string, cause?: unknown) =>
     new MoxiError("E_PLAN", `${planFile} is no plan: ${why}`, {

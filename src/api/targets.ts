@@ -84,7 +84,7 @@ async function openSageMaker(
 }
 
 /** The locked packages of an image, from the user's own index; none where the image has no lock. */
-function wheelsFor(
+export function wheelsFor(
   { home, host, clock, fetch }: Context,
   { env }: LoadedConfig,
   cache: string,
@@ -103,7 +103,7 @@ function wheelsFor(
 }
 
 /** What may stand in no file that leaves this machine. */
-function secretValues({ env, secrets }: LoadedConfig): string[] {
+export function secretValues({ env, secrets }: LoadedConfig): string[] {
   const names = ["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_SESSION_TOKEN"];
   const values = [secrets.huggingFaceToken, ...names.map((name) => env[name])];
   return values.filter((value) => value !== undefined && value !== "") as string[];

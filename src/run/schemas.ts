@@ -126,6 +126,7 @@ const trainerSettingsSchema: z.ZodType<TrainerSettings> = z.strictObject({
   prompts: z.array(z.string()),
   trackers: z.array(z.enum(trackers)),
   seed: count,
+  maxSteps: positive.nullable(),
 });
 
 export const jobSchema: z.ZodType<Job> = z.strictObject({

@@ -66,6 +66,9 @@ export interface Outputs {
   readonly artifact: string;
 }
 
+/** What planning asks of a target. */
+export type Planned = Pick<Target, "machines" | "cloud" | "price">;
+
 /** The seam between Moxi and the places where it trains. One conformance suite runs against all of them. */
 export interface Target {
   readonly name: TargetName;

@@ -31,6 +31,8 @@ export interface LocalTargetOptions {
   readonly clock: { now(): Date; sleep(milliseconds: number): Promise<void> };
   readonly platform?: NodeJS.Platform;
   readonly arch?: string;
+  /** Fills the ML root. Default: with what a run on this machine needs. */
+  readonly fill?: (submission: Submission) => Promise<void>;
 }
 
 const capabilities: Capabilities = {
@@ -50,6 +52,7 @@ const deathMs = 10_000;
 /** Trains on this machine: a detached bootstrap.py with the run's folder as its ML root. */
 export function createLocalTarget(options: LocalTargetOptions): Target {
   const { python, trainerFolder, project, env, home, clock, platform, arch } = options;
+  const { fill = (submission: Submission) => layOut(submission, trainerFolder) } = options;
   const sleep = (milliseconds: number) => clock.sleep(milliseconds);
 
   async function status(ref: RunRef): Promise<TargetStatus> {
@@ -73,7 +76,7 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
     await withLock(files.lock, { sleep }, async () => {
       if ((await readProcesses(files)) !== undefined) return;
       await waitForEarlier(submission);
-      await layOut(submission, trainerFolder);
+      await fill(submission);
       const lock = machineLock({ env, home });
       await mkdir(dirname(lock), { recursive: true });
       const environment = { ...env, MOXI_MACHINE_LOCK: lock };

@@ -29,6 +29,9 @@ export interface Wishes {
     | undefined;
 }
 
+/** What of AWS is asked. */
+type Asked = Pick<Aws, "ecr"> & { readonly settings: Pick<Aws["settings"], "region"> };
+
 export const defaultInstance = "ml.g5.2xlarge";
 
 /** The machine that was wished for. What it has is the catalog's word, or what its name tells. */
@@ -44,7 +47,7 @@ export function machineOf({ instance = defaultInstance }: Wishes): Machine {
  *
  * @throws E_AWS_SETTINGS where bucket or role are missing, E_CONFIG_INVALID
  */
-export async function placeOf(wishes: Wishes, aws: Aws): Promise<CloudSettings> {
+export async function placeOf(wishes: Wishes, aws: Asked): Promise<CloudSettings> {
   const { bucket, roleArn, fallbacks = [], spot = false, maxHours = 24 } = wishes;
   const { region } = aws.settings;
   const missing = [
@@ -79,7 +82,7 @@ export async function placeOf(wishes: Wishes, aws: Aws): Promise<CloudSettings> 
   };
 }
 
-async function pinned(image: string, aws: Aws): Promise<string> {
+async function pinned(image: string, aws: Asked): Promise<string> {
   const parts = imageParts(image)!;
   if (parts.version.startsWith("sha256:")) return image;
   // The checks say why it is not told.

@@ -54,6 +54,7 @@ class Settings:
     keep: str = "best"  # "best" or "last": whose weights the artifact holds
     prompts: tuple[str, ...] = ()
     trackers: tuple[str, ...] = ()
+    max_steps: int | None = None  # a rehearsal ends here; None in every real run
 
 
 @dataclass(frozen=True)

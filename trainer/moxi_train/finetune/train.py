@@ -107,8 +107,11 @@ class Trainer(SFTTrainer):
         self.model_accepts_loss_kwargs = True
         per_epoch = math.ceil(len(self.train_dataset) / self._step_rows)
         self.steps = math.ceil(per_epoch * settings.epochs)
-        self.args.warmup_steps = math.ceil(self.steps * settings.warmup)
         reason = f"{settings.epochs:g} times {len(train)} sequences"
+        if settings.max_steps is not None:
+            self.steps = self.args.max_steps = min(self.steps, settings.max_steps)
+            reason = f"a rehearsal's share of {reason}"
+        self.args.warmup_steps = math.ceil(self.steps * settings.warmup)
         story.decide("steps", self.steps, f"{reason}, {settings.effective_batch} a step")
         self._rhythm = Rhythm.of(self.steps, settings, story)
         self._begin = lambda: begin(self)
