@@ -9,6 +9,13 @@ export type Told =
   | { readonly ok: true; readonly value: Readonly<Record<string, unknown>> }
   | { readonly ok: false; readonly why: string; readonly hint: string | undefined };
 
+export interface ProgramOptions {
+  readonly loaded: LoadedConfig;
+  /** Variables beside the user's. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Runs a module of moxi_train whose last line on stdout is one JSON object: the result, or
  * `{"error": {"message", "hint"}}`. Only the caller's own abort throws (E_INTERRUPTED).
@@ -16,12 +23,12 @@ export type Told =
 export async function runProgram(
   python: string,
   args: readonly string[],
-  { loaded, signal }: { readonly loaded: LoadedConfig; readonly signal?: AbortSignal | undefined },
+  { loaded, env = {}, signal }: ProgramOptions,
 ): Promise<Told> {
   const { execute } = await import("../python/execute.ts");
   const trainer = findTrainer().folder;
   const done = await execute(python, ["-m", ...args], {
-    env: { ...hubEnvironment(loaded), PYTHONPATH: trainer, PYTHONHOME: undefined },
+    env: { ...hubEnvironment(loaded), ...env, PYTHONPATH: trainer, PYTHONHOME: undefined },
     cwd: trainer,
     signal,
   });

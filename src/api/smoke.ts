@@ -91,13 +91,15 @@ async function rehearse(
   const place = offlinePlace(wishes, loaded.aws.region);
   const data = join(scratch, "rows", "data");
   await mkdir(data, { recursive: true });
+  const temporary = join(scratch, "tmp");
+  await mkdir(temporary);
   const { plan, submission } = await planAt(context, loaded, { place, saved, data });
 
   const python = await preparePython(context, signal);
   const packages = await imagePackages(context, loaded, { plan, python, signal });
-  const twinFolder = join(scratch, "twin");
-  const asked = { loaded, plan, submission, python, folder: twinFolder, host, signal };
-  const twin = await makeTwin(asked);
+  const folder = join(scratch, "twin");
+  const parts = { loaded, plan, submission, python, folder, temporary, host, signal };
+  const twin = await makeTwin(parts);
   const { modelFolder, adapterFolder } = twin;
 
   const [{ createLocalTarget }, { layOutContainer }] = await Promise.all([
@@ -110,7 +112,7 @@ async function rehearse(
     python,
     trainerFolder,
     project: scratch,
-    env: containerEnvironment(loaded),
+    env: { ...containerEnvironment(loaded), TMPDIR: temporary },
     home,
     clock,
     fill: (each) => layOutContainer(each, sent, (job) => rehearsedJob(job, machine!)),
@@ -150,6 +152,13 @@ async function imagePackages(
   const lock = await findImageLock(locks, plan.cloud?.imageTag ?? "");
   const here = await askPython(python, loaded.env);
   const tookWheels = lock !== undefined && takesWheels(lock, here);
+  if (lock !== undefined) {
+    const count = `the ${lock.wheels.length} packages locked for the image`;
+    const text = tookWheels
+      ? `${count} are installed here as in the job`
+      : `${count} do not fit Python ${here.version} here: Moxi's own environment takes their place`;
+    context.host.notify({ type: "task", id: "packages", state: "done", text });
+  }
   const cache = join(cacheFolder({ env: loaded.env, home: context.home }), "moxi");
   const fetched = wheelsFor(context, loaded, cache, signal);
   const wheels = tookWheels ? fetched : () => Promise.resolve([]);

@@ -22,6 +22,8 @@ export interface TwinOptions {
   readonly python: string;
   /** Where it is made. */
   readonly folder: string;
+  /** Where libraries leave what they leave. */
+  readonly temporary: string;
   readonly host: Host;
   readonly signal?: AbortSignal | undefined;
 }
@@ -33,7 +35,7 @@ export interface TwinOptions {
  * @throws E_SMOKE where it has no twin, with the cause
  */
 export async function makeTwin(options: TwinOptions): Promise<Twin> {
-  const { loaded, plan, submission, python, folder, host, signal } = options;
+  const { loaded, plan, submission, python, folder, temporary, host, signal } = options;
   const { id, revision } = plan.recipe.model;
   if (id === toyModel) return { ...submission, size: null };
   const modelFolder = join(folder, "model");
@@ -49,7 +51,7 @@ export async function makeTwin(options: TwinOptions): Promise<Twin> {
       ? []
       : ["--adapter", submission.adapterFolder!, "--adapter-output", adapterFolder]),
   ];
-  const told = await runProgram(python, args, { loaded, signal });
+  const told = await runProgram(python, args, { loaded, env: { TMPDIR: temporary }, signal });
   if (!told.ok) {
     const { why, hint } = told;
     throw new MoxiError("E_SMOKE", why, hint === undefined ? {} : { hint });

@@ -211,6 +211,7 @@ def shrink_adapter(model: Any, adapter: Path, output: Path) -> None:
     try:
         config = PeftConfig.from_pretrained(str(adapter))
         base, revision = config.base_model_name_or_path, config.revision
+        config.base_model_name_or_path = None  # PEFT would warn of the change
         adapted = get_peft_model(model, config)
     except (OSError, ValueError, TypeError, KeyError) as error:
         message = f"{adapter} holds no adapter that can be shrunk: {error}"

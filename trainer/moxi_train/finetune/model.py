@@ -194,7 +194,8 @@ def _continued(model: Any, settings: Settings, story: Story) -> Any:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         message = f"the adapter in {folder} does not fit {settings.model}: {_first_line(error)}"
         raise TrainingError("adapter-foreign", message, hint) from error
-    if set(get_peft_model_state_dict(adapted)) != names:
+    # As when it is saved: PEFT would ask the hub for a base that is a folder elsewhere.
+    if set(get_peft_model_state_dict(adapted, save_embedding_layers=False)) != names:
         message = f"the adapter in {folder} has other layers than {settings.model}"
         raise TrainingError("adapter-foreign", message, hint)
     adapted.peft_config["default"].revision = settings.revision
