@@ -152,7 +152,11 @@ async function imagePackages(
   const lock = await findImageLock(locks, plan.cloud?.imageTag ?? "");
   const here = await askPython(python, loaded.env);
   const tookWheels = lock !== undefined && takesWheels(lock, here);
-  if (lock !== undefined) {
+  if (lock === undefined) {
+    const { checkPackages } = await import("../targets/sagemaker/packages.ts");
+    const { message: text, hint } = await checkPackages(plan.cloud!, findTrainer().folder);
+    context.host.notify({ type: "warning", text, ...(hint && { hint }) });
+  } else {
     const count = `the ${lock.wheels.length} packages locked for the image`;
     const text = tookWheels
       ? `${count} are installed here as in the job`

@@ -83,7 +83,7 @@ async function openSageMaker(
   return createSageMakerTarget({ ...options, wishes, sending });
 }
 
-/** The locked packages of an image, from the user's own index; none where the image has no lock. */
+/** The locked packages of an image, from the user's own index; none where it has no lock, which a check tells. */
 export function wheelsFor(
   { home, host, clock, fetch }: Context,
   { env }: LoadedConfig,

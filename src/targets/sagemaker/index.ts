@@ -10,6 +10,7 @@ import type { Plan } from "../../run/plan.ts";
 import type { Capabilities, Reading, RunRef, Target } from "../target.ts";
 import type { InputOptions } from "./inputs.ts";
 import { cloudOf } from "./limits.ts";
+import { checkPackages } from "./packages.ts";
 import { machineOf, placeOf } from "./place.ts";
 import type { Wishes } from "./place.ts";
 import { endArrived, readLogs } from "./read.ts";
@@ -70,7 +71,12 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
       job: "moxi-preflight-a1", // no run has its name yet, and policies know only the prefix
       ...(hasToken && { secrets: { kmsKey } }),
     };
-    return checkAccount(aws, wanted, await price(plan));
+    const checks = await checkAccount(aws, wanted, await price(plan));
+    if (sending === undefined) return checks;
+    return [
+      ...checks,
+      await checkPackages(cloudOf({ plan, run: "this plan" }), sending.trainerFolder),
+    ];
   }
 
   async function status({ attempt }: RunRef): Promise<TargetStatus> {

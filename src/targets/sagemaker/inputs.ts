@@ -11,7 +11,7 @@ import { cloudOf, trainingSeconds } from "./limits.ts";
 import type { Channel } from "./request.ts";
 
 export interface InputOptions {
-  /** What the image of a tag lacks of the locked packages: fetched, or only named. */
+  /** The packages that are locked for the image of a tag: fetched, or only named. */
   readonly wheels: (imageTag: string, how: "fetch" | "name") => Promise<readonly FetchedWheel[]>;
   /** Holds bootstrap.py and moxi_train/. */
   readonly trainerFolder: string;
