@@ -10,7 +10,8 @@ import type { Host } from "../base/host.ts";
 import { canonicalJson, isRecord } from "../base/json.ts";
 import { canonicalRow } from "./canonical.ts";
 import { checkDataset } from "./check.ts";
-import type { DatasetCheck, DatasetStats, Problem } from "./check.ts";
+import { reportOf } from "./report.ts";
+import type { DatasetCheck, DatasetStats, Problem } from "./report.ts";
 import { adapt } from "./forms/form.ts";
 import type { ColumnSettings } from "./forms/form.ts";
 import { readRows } from "./read/rows.ts";
@@ -249,21 +250,4 @@ async function* canonicalLines(
       yield { index, text: canonicalJson(canonicalRow(adapt(form, value, groupBy), groupBy)) };
     }
   }
-}
-
-/** What a check found, as plain data: what `--json` prints, and what a prepared dataset keeps. */
-export function reportOf(check: DatasetCheck) {
-  const { format, form, mapping, rows, problems, stats } = check;
-  return {
-    formatVersion: 1,
-    files: check.files.map(({ name, bytes, rows: count, side, layout }) => {
-      return { file: name, side, container: layout.container, bytes, rows: count };
-    }),
-    format,
-    form: form.kind,
-    mapping,
-    rows,
-    problems,
-    stats,
-  };
 }

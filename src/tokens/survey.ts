@@ -1,6 +1,6 @@
 import { printable } from "../base/format.ts";
 import type { DatasetRow } from "../dataset/canonical-rows.ts";
-import type { Problem, ProblemPlace } from "../dataset/check.ts";
+import type { Problem, ProblemPlace } from "../dataset/report.ts";
 import { rules } from "../dataset/rules/catalog.ts";
 import type { RuleCode } from "../dataset/rules/catalog.ts";
 import { TemplateRefusal } from "../model/template.ts";

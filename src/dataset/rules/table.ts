@@ -1,5 +1,5 @@
-import type { PartResult } from "./row-checker.ts";
-import { sketchBytes } from "./text-scan.ts";
+import { sketchBytes } from "../kernel/kernel.ts";
+import type { PartResult } from "./part.ts";
 
 const chunkRows = 1 << 14;
 /** Sketches are the most that is kept of a row: beyond so many rows they would fill the memory. */
@@ -15,7 +15,8 @@ export class RowTable {
   readonly #splitKeys: BigUint64Array[] = [];
   #hasKeys = false;
 
-  append(part: PartResult): void {
+  /** @param lines added to the numbers of the lines */
+  append(part: PartResult, lines: number): void {
     for (let from = 0; from < part.rows;) {
       const at = this.rows % chunkRows;
       if (at === 0) this.#grow();
@@ -23,7 +24,8 @@ export class RowTable {
       const end = from + count;
       this.#identities.at(-1)!.set(part.identities.subarray(from, end), at);
       this.#prompts.at(-1)!.set(part.prompts.subarray(from, end), at);
-      this.#lines.at(-1)!.set(part.lines.subarray(from, end), at);
+      const own = this.#lines.at(-1)!;
+      for (let row = 0; row < count; row++) own[at + row] = part.lines[from + row]! + lines;
       if (this.rows < maxSketches) {
         const bytes = part.sketches.subarray(from * sketchBytes, end * sketchBytes);
         this.#sketches.at(-1)!.set(bytes, at * sketchBytes);
