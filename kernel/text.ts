@@ -57,13 +57,24 @@ export function separate(mark: u32): void {
   identity = rotl<u64>((identity ^ <u64>mark) * mix1, 29);
 }
 
-/** Writes the row's bins, a byte each: 0 where one is empty, all 0 for a row of few words. */
+/**
+ * Writes the row's bins, a byte each from 1 to 255; all 0 for a row of few words. An empty bin takes
+ * what the next full one has, changed by its distance: so rows have equal bins as often as they have
+ * equal runs of words, be they long or short.
+ */
 export function writeSketch(fewShingles: u32): void {
   if (rowShingles < fewShingles) return memory.fill(sketchAt, 0, 64);
-  for (let bin: usize = 0; bin < 64; bin++) {
+  let next: u32 = 0xffffffff;
+  let distance: u32 = 0;
+  // From the last bin to the first; once more, since the last may take from the first.
+  for (let step: usize = 127; step < 128; step--) {
+    const bin = step & 63;
     const value = load<u32>(binsAt + 4 * bin);
-    const byte = value === 0xffffffff ? 0 : 1 + (value % 255);
-    store<u8>(sketchAt + bin, <u8>byte);
+    distance = value === 0xffffffff ? distance + 1 : 0;
+    if (value !== 0xffffffff) next = value;
+    // Bins of one band lie apart: neighbours may have taken theirs from the same one.
+    const place = sketchAt + 4 * (bin & 15) + (bin >> 4);
+    if (step < 64) store<u8>(place, <u8>(1 + ((next + distance * 0x9e3779b1) >> 8) % 255));
   }
 }
 
