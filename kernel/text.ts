@@ -64,17 +64,18 @@ export function separate(mark: u32): void {
  */
 export function writeSketch(fewShingles: u32): void {
   if (rowShingles < fewShingles) return memory.fill(sketchAt, 0, 64);
-  let next: u32 = 0xffffffff;
-  let distance: u32 = 0;
-  // From the last bin to the first; once more, since the last may take from the first.
-  for (let step: usize = 127; step < 128; step--) {
-    const bin = step & 63;
+  let bin: usize = 0;
+  while (load<u32>(binsAt + 4 * bin) === 0xffffffff) bin += 1;
+  // The last bins, if they are empty, take from the first full one.
+  let next = load<u32>(binsAt + 4 * bin);
+  let distance = <u32>bin;
+  for (bin = 63; bin < 64; bin--) {
     const value = load<u32>(binsAt + 4 * bin);
     distance = value === 0xffffffff ? distance + 1 : 0;
     if (value !== 0xffffffff) next = value;
     // Bins of one band lie apart: neighbours may have taken theirs from the same one.
     const place = sketchAt + 4 * (bin & 15) + (bin >> 4);
-    if (step < 64) store<u8>(place, <u8>(1 + ((next + distance * 0x9e3779b1) >> 8) % 255));
+    store<u8>(place, <u8>(1 + ((next + distance * 0x9e3779b1) >> 8) % 255));
   }
 }
 
@@ -111,11 +112,7 @@ export function scanText(text: usize, size: usize, at: usize, sketched: bool, an
   const salt = (epoch += 1) * 0x27d4eb2f;
   for (let block = text; block <= end; block += 64) {
     let words: u64 = 0;
-    let tokens: u64 = 0;
-    let marks: u64 = 0;
-    let digits: u64 = 0;
-    let foreign: u64 = 0;
-    let control: u64 = 0;
+    let rare = i8x16.splat(0);
     for (let part: usize = 0; part < 64; part += 16) {
       const x = v128.load(block + part);
       h1 = rotl<u64>((h1 ^ i64x2.extract_lane(x, 0)) * mix1, 31);
@@ -123,36 +120,53 @@ export function scanText(text: usize, size: usize, at: usize, sketched: bool, an
       const small = v128.or(x, i8x16.splat(0x20));
       const letter = i8x16.lt_u(i8x16.sub(small, i8x16.splat(0x61)), i8x16.splat(26));
       const digit = i8x16.lt_u(i8x16.sub(x, i8x16.splat(0x30)), i8x16.splat(10));
-      const plain = v128.or(letter, digit);
       const classes = v128.and(
         i8x16.swizzle(lows, v128.and(x, i8x16.splat(15))),
         i8x16.swizzle(highs, i8x16.shr_u(x, 4)),
       );
-      const marked = i8x16.ne(v128.and(classes, i8x16.splat(judged)), i8x16.splat(0));
-      const token = i8x16.ne(v128.and(classes, i8x16.splat(inTokens)), i8x16.splat(0));
-      const low = v128.or(i8x16.lt_u(x, i8x16.splat(32)), i8x16.eq(x, i8x16.splat(127)));
-      words |= (<u64>i8x16.bitmask(plain)) << part;
-      tokens |= (<u64>i8x16.bitmask(v128.or(plain, token))) << part;
-      marks |= (<u64>i8x16.bitmask(marked)) << part;
-      digits |= (<u64>i8x16.bitmask(digit)) << part;
-      foreign |= (<u64>i8x16.bitmask(x)) << part;
-      control |= (<u64>i8x16.bitmask(low)) << part;
+      words |= (<u64>i8x16.bitmask(v128.or(letter, digit))) << part;
+      const low = v128.or(i8x16.lt_s(x, i8x16.splat(32)), i8x16.eq(x, i8x16.splat(127)));
+      rare = v128.or(rare, v128.or(v128.or(digit, classes), low));
+    }
+    let tokens = words;
+    let foreign: u64 = 0;
+    // Most blocks of most texts have letters, blanks and full stops alone.
+    if (v128.any_true(rare)) {
+      let marks: u64 = 0;
+      let digits: u64 = 0;
+      let control: u64 = 0;
+      for (let part: usize = 0; part < 64; part += 16) {
+        const x = v128.load(block + part);
+        const digit = i8x16.lt_u(i8x16.sub(x, i8x16.splat(0x30)), i8x16.splat(10));
+        const classes = v128.and(
+          i8x16.swizzle(lows, v128.and(x, i8x16.splat(15))),
+          i8x16.swizzle(highs, i8x16.shr_u(x, 4)),
+        );
+        const marked = i8x16.ne(v128.and(classes, i8x16.splat(judged)), i8x16.splat(0));
+        const token = i8x16.ne(v128.and(classes, i8x16.splat(inTokens)), i8x16.splat(0));
+        const low = v128.or(i8x16.lt_u(x, i8x16.splat(32)), i8x16.eq(x, i8x16.splat(127)));
+        tokens |= (<u64>i8x16.bitmask(token)) << part;
+        marks |= (<u64>i8x16.bitmask(marked)) << part;
+        digits |= (<u64>i8x16.bitmask(digit)) << part;
+        foreign |= (<u64>i8x16.bitmask(x)) << part;
+        control |= (<u64>i8x16.bitmask(low)) << part;
+      }
+      for (; control !== 0; control &= control - 1) {
+        const byte = load<u8>(block + <usize>ctz(control));
+        if (byte !== 9 && byte !== 10 && byte !== 13) flags |= seenControl;
+      }
+      for (; digits !== 0; digits &= digits - 1) {
+        const digit = block + <usize>ctz(digits);
+        digitRun = joinsNumber(lastDigit, digit) ? digitRun + 1 : 1;
+        lastDigit = digit;
+        if (digitRun >= 7) flags |= seenNumber;
+      }
+      for (; marks !== 0; marks &= marks - 1) flags |= judge(block + <usize>ctz(marks), text);
     }
     if (tokens !== 0) flags |= seenText;
     // Twenty in a row, inside the block or across its borders.
     if (tokenRun + <u32>ctz(~tokens) >= longToken || hasLongRun(tokens)) flags |= seenKey;
     tokenRun = tokens === u64.MAX_VALUE ? tokenRun + 64 : <u32>clz(~tokens);
-    for (; control !== 0; control &= control - 1) {
-      const byte = load<u8>(block + <usize>ctz(control));
-      if (byte !== 9 && byte !== 10 && byte !== 13) flags |= seenControl;
-    }
-    for (; digits !== 0; digits &= digits - 1) {
-      const digit = block + <usize>ctz(digits);
-      digitRun = joinsNumber(lastDigit, digit) ? digitRun + 1 : 1;
-      lastDigit = digit;
-      if (digitRun >= 7) flags |= seenNumber;
-    }
-    for (; marks !== 0; marks &= marks - 1) flags |= judge(block + <usize>ctz(marks), text);
     let alone: u64 = 0;
     if (foreign !== 0) {
       flags |= seenForeign;

@@ -87,6 +87,7 @@ export class Kernel {
   readonly #bytes: Buffer;
   readonly #words: Uint32Array;
   readonly #prompt: Float64Array;
+  readonly #scanned = { length: 0, flags: 0, shingles: 0, repeated: 0, prefix: 0 };
 
   constructor() {
     compiled ??= new WebAssembly.Module(Buffer.from(wasm, "base64"));
@@ -118,6 +119,7 @@ export class Kernel {
     this.#exports.writeSketch(fewShingles);
   }
 
+  /** Reads a text; what it found is valid until the next call. */
   scan(text: string, options: ScanOptions): Scanned {
     if (text.length <= pieceLength) return this.#scan(text, options);
     const all = { length: 0, flags: 0, shingles: 0, repeated: 0, prefix: 0 };
@@ -172,16 +174,17 @@ export class Kernel {
     return this.#words[textsAt / 4 + message * textWords + 7]!;
   }
 
+  /** What was found in a message; valid until the next call. */
   scanned(message: number): Scanned {
     const at = textsAt / 4 + message * textWords;
     const words = this.#words;
-    return {
-      length: words[at + 2]!,
-      flags: words[at + 3]!,
-      shingles: words[at + 4]!,
-      repeated: words[at + 5]!,
-      prefix: words[at + 6]!,
-    };
+    const scanned = this.#scanned;
+    scanned.length = words[at + 2]!;
+    scanned.flags = words[at + 3]!;
+    scanned.shingles = words[at + 4]!;
+    scanned.repeated = words[at + 5]!;
+    scanned.prefix = words[at + 6]!;
+    return scanned;
   }
 
   /** The content of a message. */

@@ -46,7 +46,8 @@ export class Part extends Findings {
   turns = 0;
   ungrouped = 0;
   readonly names = new Set<string>();
-  readonly #prefixes: number[] = [];
+  #prefixes = new Uint32Array(64);
+  #prefixCount = 0;
 
   /** @param room for so many rows; it grows */
   constructor(room: number, maxPlaces: number, splitKeys: boolean) {
@@ -70,13 +71,6 @@ export class Part extends Findings {
   }
 
   #grow(room: number): void {
-    const grown = <T extends Uint8Array | Uint32Array | Float64Array | BigUint64Array>(
-      made: T,
-      from: T,
-    ): T => {
-      (made as Uint8Array).set(from as Uint8Array);
-      return made;
-    };
     this.lines = grown(new Uint32Array(room), this.lines);
     this.identities = grown(new Float64Array(room), this.identities);
     this.prompts = grown(new Float64Array(room), this.prompts);
@@ -91,7 +85,11 @@ export class Part extends Findings {
   /** @param prefix of {@link Scanned}; 0 for none */
   countAnswer(prefix: number): void {
     this.answers += 1;
-    if (prefix !== 0) this.#prefixes.push(prefix);
+    if (prefix === 0) return;
+    if (this.#prefixCount === this.#prefixes.length) {
+      this.#prefixes = grown(new Uint32Array(2 * this.#prefixCount), this.#prefixes);
+    }
+    this.#prefixes[this.#prefixCount++] = prefix;
   }
 
   countLengths(prompt: number, answer: number): void {
@@ -102,7 +100,7 @@ export class Part extends Findings {
   result(): PartResult {
     const { rows, lineCount, bad, lines, identities, prompts, sketches, splitKeys } = this;
     const { answers, promptLengths, answerLengths, turns, ungrouped, names } = this;
-    const prefixes = Uint32Array.from(this.#prefixes);
+    const prefixes = this.#prefixes.slice(0, this.#prefixCount);
     const { counts, places } = this;
     return {
       ...{ rows, lineCount, bad, lines, identities, prompts, sketches, splitKeys },
@@ -110,4 +108,12 @@ export class Part extends Findings {
       ...{ counts, places },
     };
   }
+}
+
+function grown<T extends Uint8Array | Uint32Array | Float64Array | BigUint64Array>(
+  made: T,
+  from: T,
+): T {
+  (made as Uint8Array).set(from as Uint8Array);
+  return made;
 }
