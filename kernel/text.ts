@@ -75,7 +75,7 @@ export function writeSketch(fewShingles: u32): void {
     if (value !== 0xffffffff) next = value;
     // Bins of one band lie apart: neighbours may have taken theirs from the same one.
     const place = sketchAt + 4 * (bin & 15) + (bin >> 4);
-    store<u8>(place, <u8>(1 + ((next + distance * 0x9e3779b1) >> 8) % 255));
+    store<u8>(place, <u8>(1 + (((next + distance * 0x9e3779b1) >> 8) % 255)));
   }
 }
 

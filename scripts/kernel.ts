@@ -11,7 +11,16 @@ const target = join(root, "src/dataset/kernel/wasm.ts");
 const folder = await mkdtemp(join(tmpdir(), "moxi-kernel-"));
 try {
   const binary = join(folder, "kernel.wasm");
-  const options = ["--enable", "simd", "--runtime", "stub", "--noAssert", "-O3", "--memoryBase", "1024"];
+  const options = [
+    "--enable",
+    "simd",
+    "--runtime",
+    "stub",
+    "--noAssert",
+    "-O3",
+    "--memoryBase",
+    "1024",
+  ];
   const memory = ["--initialMemory", "32", "--maximumMemory", "32"];
   const { error, stderr } = await main(
     ["kernel/index.ts", "--baseDir", root, "-o", binary, ...options, ...memory],

@@ -60,6 +60,8 @@ export interface DatasetCheck {
   readonly rows: { readonly total: number; readonly usable: number };
   readonly problems: readonly Problem[];
   readonly stats: DatasetStats;
+  /** What the base model's tokenizer makes of the rows, where it was asked. */
+  readonly tokens?: object | undefined;
   /** Whether a row, counted from 0 over all files, has an error. */
   readonly isBad: (row: number) => boolean;
   /** Of every row in that order; empty unless asked for. */
@@ -113,7 +115,7 @@ function oneLine(text: string): string {
 
 /** What a check found, as plain data: what `--json` prints, and what a prepared dataset keeps. */
 export function reportOf(check: DatasetCheck) {
-  const { format, form, mapping, rows, problems, stats } = check;
+  const { format, form, mapping, rows, problems, stats, tokens } = check;
   return {
     formatVersion: 1,
     files: check.files.map(({ name, bytes, rows: count, side, layout }) => {
@@ -125,5 +127,6 @@ export function reportOf(check: DatasetCheck) {
     rows,
     problems,
     stats,
+    ...(tokens === undefined ? {} : { tokens }),
   };
 }

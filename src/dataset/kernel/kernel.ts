@@ -46,7 +46,10 @@ export interface ScanOptions {
 
 /** The beginning that `prefix` is the hash of. */
 export function prefixOf(answer: string): string {
-  return Buffer.from(answer).subarray(0, 24).toString().replace(/\ufffd$/, "");
+  return Buffer.from(answer)
+    .subarray(0, 24)
+    .toString()
+    .replace(/\ufffd$/, "");
 }
 
 // kernel/memory.ts has the same numbers.

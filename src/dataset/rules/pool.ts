@@ -82,7 +82,9 @@ class Pool implements Checking {
 
   async push(parcel: Parcel): Promise<void> {
     const freest = () =>
-      this.#workers.reduce((a, b) => (this.#load.get(b)!.length < this.#load.get(a)!.length ? b : a));
+      this.#workers.reduce((a, b) =>
+        this.#load.get(b)!.length < this.#load.get(a)!.length ? b : a,
+      );
     await this.#until(() => this.#load.get(freest())!.length < 2);
     const worker = freest();
     this.#load.get(worker)!.push(this.#next);

@@ -167,7 +167,8 @@ export class RowChecker {
       answer = kernel.roleMark(at) === roleMarks.assistant;
       if (answer) answerLength += scanned.length;
       else promptLength += scanned.length;
-      if (needsLook(scanned, answer)) this.#look(kernel.text(at), scanned, answer, index, line, at, count);
+      if (needsLook(scanned, answer))
+        this.#look(kernel.text(at), scanned, answer, index, line, at, count);
       if (answer) part.countAnswer(scanned.prefix);
     }
     part.turns += count;
