@@ -5,6 +5,7 @@ import { formatCount } from "../base/format.ts";
 import { hashJson } from "../base/hash.ts";
 import { isRecord } from "../base/json.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
+import type { ResolvedModel } from "../model/resolve.ts";
 import type { Price } from "../run/cost.ts";
 import type { Plan } from "../run/plan.ts";
 import type { Recipe } from "../run/recipe.ts";
@@ -15,6 +16,7 @@ import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
 import { localDataset } from "./data-source.ts";
 import { openTarget } from "./targets.ts";
+import { inspectTokens } from "./train-tokens.ts";
 import { findTrainer, hashTrainer } from "./trainer.ts";
 
 /** A plan, and what it needs of this machine's files. */
@@ -58,8 +60,7 @@ export async function planAt(
   { place: target, saved, data }: PlanAtOptions,
 ): Promise<PlannedRun> {
   const { config, folder } = loaded;
-  const dataset = await prepareRows(context, loaded, data);
-  const model = await findModel(context, loaded, saved?.recipe);
+  const { dataset, model } = await prepareRows(context, loaded, data, saved?.recipe);
   const adapter = config.from === undefined ? null : await adapterOf(folder, config.from, model);
   const trainer = await hashTrainer(findTrainer());
   const submission = {
@@ -92,10 +93,17 @@ export async function planAt(
   return { plan, submission, price };
 }
 
-async function prepareRows(context: Context, loaded: LoadedConfig, outFolder: string) {
+/** The rows, checked with the base model at hand, which is looked for when they are sound apart from it. */
+async function prepareRows(
+  context: Context,
+  loaded: LoadedConfig,
+  outFolder: string,
+  recipe: Recipe | undefined,
+) {
   const { host, cwd } = context;
   const { config } = loaded;
   const { prepareDataset } = await import("../dataset/prepare.ts");
+  let model: ResolvedModel | undefined;
   const dataset = await prepareDataset({
     path: await localDataset(context, loaded, config.dataset),
     cwd,
@@ -103,19 +111,23 @@ async function prepareRows(context: Context, loaded: LoadedConfig, outFolder: st
     ...checkSettings(config),
     outFolder,
     host,
+    inspect: async (rows, bytes) => {
+      model ??= await findModel(context, loaded, recipe);
+      return inspectTokens(context, loaded, model, rows, bytes);
+    },
   });
   await hideFromGit(dirname(outFolder));
   const rows = `${formatCount(dataset.trainRows)} rows to train on, ${formatCount(dataset.evalRows)} held out`;
   host.notify({ type: "task", id: "dataset", state: "done", text: `${rows} (${dataset.format})` });
   for (const text of dataset.warnings) host.notify({ type: "warning", text });
-  return dataset;
+  return { dataset, model: model! };
 }
 
 async function findModel(
   { host, home, fetch }: Context,
   { config, folder, secrets, hubUrl, env }: LoadedConfig,
   recipe: Recipe | undefined,
-) {
+): Promise<ResolvedModel> {
   const { resolveModel } = await import("../model/resolve.ts");
   const model = await resolveModel({
     id: recipe?.model.id ?? config.model,
