@@ -34,7 +34,7 @@ export async function layOutContainer(
     }
   }
   const jobKey = `/job-a${attempt.attempt}/job.json`;
-  const sent = runFiles(submission, channels).find(({ key }) => key.endsWith(jobKey))!;
+  const sent = runFiles(submission, channels, []).find(({ key }) => key.endsWith(jobKey))!;
   await write(folder, "input/data/job/job.json", change(JSON.parse(sent.text) as Job));
 
   const hosts = ["algo-1"];
