@@ -91,6 +91,7 @@ const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
   trackers: { ...text("NAME", "tell metrics to wandb, mlflow, ...; repeatable"), variadic: true },
   generationTokens: number("new tokens a sample may have"),
   maxHours: number("stop, with a checkpoint, after so many hours"),
+  packageIndex: text("URL", "the index of the job's Python packages"),
 };
 
 type ParameterName<K extends string> = K extends `${infer Group}.${infer Name}`

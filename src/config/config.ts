@@ -96,6 +96,8 @@ export interface UserConfig {
   generationTokens?: number;
   /** Stop, with a checkpoint, after this many hours. */
   maxHours?: number;
+  /** The index that a job's Python packages are fetched from, such as https://index.example/simple. Default: the one that uv or pip is set to use. */
+  packageIndex?: string;
 }
 
 /** A config with every default that does not depend on the data filled in. */

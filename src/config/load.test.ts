@@ -94,6 +94,7 @@ describe("precedence", () => {
       trackers: ["wandb"],
       generationTokens: 7,
       maxHours: 0.5,
+      packageIndex: "https://index.example/simple",
     };
     expect(Object.keys(examples).sort()).toEqual([...settingSchemas.keys()].sort());
     const text = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));

@@ -67,6 +67,8 @@ const settings = {
   trackers: z.array(z.enum(trackers)),
   generationTokens: positive,
   maxHours: z.number().positive(),
+  // It is shown and may be committed: an index with a password is named to uv or pip instead.
+  packageIndex: z.string().regex(/^https?:\/\/[^\s@]+$/),
 } satisfies Shape<UserConfig>;
 
 /** What a config may hold. `$schema` lets editors complete moxi.config.json. */
@@ -94,6 +96,7 @@ export function allowed(schema: z.ZodType): string {
   const {
     type,
     enum: values,
+    pattern,
     exclusiveMinimum,
     minimum,
     maximum = Number.MAX_SAFE_INTEGER,
@@ -101,6 +104,7 @@ export function allowed(schema: z.ZodType): string {
   if (values !== undefined) return `one of ${values.join(", ")}`;
   if (type === "boolean") return "true or false";
   if (type === "array") return `a list of texts, such as ["a", "b"]`;
+  if (pattern !== undefined) return "an http(s) address without a password";
   if (type === "string") return "a text that is not empty";
   const number = type === "integer" ? "a whole number" : "a number";
   if (exclusiveMinimum !== undefined) return `${number} above ${exclusiveMinimum}`;
