@@ -13,6 +13,8 @@ export interface CrewOptions {
   readonly partBytes: number;
   /** Requests at once, over all threads. */
   readonly connections: number;
+  /** Cores that one thread keeps busy. */
+  readonly coresEach: number;
   /** Given by tests. */
   readonly threads?: number | undefined;
 }
@@ -28,8 +30,9 @@ export function createCrew(
   credentials: WireCredentials,
   options: CrewOptions,
 ): Mover {
-  const { bytes, partBytes, connections } = options;
-  const most = bytes < worthThreads ? 0 : Math.min(mostThreads, availableParallelism());
+  const { bytes, partBytes, connections, coresEach } = options;
+  const room = Math.floor(availableParallelism() / coresEach);
+  const most = bytes < worthThreads ? 0 : Math.min(mostThreads, room);
   const threads = options.threads ?? (most < 2 ? 0 : most);
   if (threads === 0) return createMover(target, credentials, { connections, partBytes });
   const each = { target, partBytes, connections: Math.ceil(connections / threads) };

@@ -87,6 +87,8 @@ export async function download(
     // Many small files are no work for threads: each would open its own connections.
     bytes: objects.reduce((sum, { size }) => sum + (size > rangeBytes ? size : 0), 0),
     partBytes: 0,
+    // It decrypts while another of Node's own writes.
+    coresEach: 2,
     connections: large ? largeAtOnce : smallAtOnce,
     threads: options.threads,
   });

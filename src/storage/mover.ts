@@ -40,6 +40,7 @@ export interface Mover {
 }
 
 const fsync = promisify(fs.fsync);
+const write = promisify(fs.write);
 
 /** A file's stamp. mtime alone can be set back, ctime cannot. */
 export function stampOf(stat: fs.BigIntStats): Stamp {
@@ -48,9 +49,9 @@ export function stampOf(stat: fs.BigIntStats): Stamp {
 }
 
 /**
- * Does tasks in the thread that it is made in, `connections` at once. Files are read and written
- * synchronously: a page cache answers faster than a thread pool, and a large transfer has threads
- * of its own. Buffers for parts are made when first needed and used again.
+ * Does tasks in the thread that it is made in, `connections` at once. Files are read, and small
+ * ones written, synchronously: a page cache answers faster than a thread pool. Buffers for parts are
+ * made when first needed and used again.
  */
 export function createMover(
   target: WireTarget,
@@ -112,9 +113,9 @@ export function createMover(
         const file = fs.openSync(task.file, "r+");
         try {
           const { key, offset, length, etag } = task;
-          return await wire.get(key, { offset, length, whole: false }, etag, (chunk, at) => {
-            writeAll(file, chunk, offset + at);
-            onBytes(chunk.length);
+          return await wire.get(key, { offset, length, whole: false }, etag, async (piece, at) => {
+            await writeMeanwhile(file, piece, offset + at);
+            onBytes(piece.length);
           });
         } finally {
           fs.closeSync(file);
@@ -232,5 +233,13 @@ function rangeCrc(file: string, offset: number, length: number): number {
 function writeAll(descriptor: number, bytes: Buffer, offset: number): void {
   for (let at = 0; at < bytes.length;) {
     at += fs.writeSync(descriptor, bytes, at, bytes.length - at, offset + at);
+  }
+}
+
+/** Writes in one of Node's own threads, while this one decrypts what comes next. */
+async function writeMeanwhile(descriptor: number, bytes: Buffer, offset: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const { bytesWritten } = await write(descriptor, bytes, at, bytes.length - at, offset + at);
+    at += bytesWritten;
   }
 }

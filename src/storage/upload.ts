@@ -89,6 +89,7 @@ export async function upload(
     // Many small files are no work for threads: each would open its own connections.
     bytes: stamped.reduce((sum, { stamp }) => sum + (stamp.size > least ? stamp.size : 0), 0),
     partBytes,
+    coresEach: 1,
     connections: large
       ? Math.max(2, Math.min(16, Math.floor(bufferBytes / partBytes)))
       : smallAtOnce,
