@@ -29,6 +29,8 @@ export interface ObjectInfo {
 export interface ObjectHead extends ObjectInfo {
   /** CRC-32 in base64: of the whole, or with "-n" of the CRCs of n parts. */
   readonly crc: string | undefined;
+  /** CRC-64/NVME of the whole in base64: S3 adds it to what came without a checksum. */
+  readonly crc64: string | undefined;
 }
 
 export interface UploadedPart {
@@ -109,6 +111,7 @@ export async function openS3(parts: ClientParts) {
             size: found.ContentLength ?? 0,
             etag: found.ETag ?? "",
             crc: found.ChecksumCRC32,
+            crc64: found.ChecksumCRC64NVME,
           };
         } catch (error) {
           // Without a body a missing bucket looks the same; whoever writes or lists next is told.

@@ -39,8 +39,8 @@ export interface ReadResult {
   /** CRC-32 of what arrived. */
   readonly crc: number;
   readonly etag: string;
-  /** CRC-32 of the whole object, in base64, where the service keeps one and the whole was read. */
-  readonly stored: string | undefined;
+  /** Checksums of the whole object, in base64, as far as the service keeps them and the whole was read. */
+  readonly stored: { readonly crc: string | undefined; readonly crc64: string | undefined };
 }
 
 /** CRC-32 as S3 writes it: four bytes, big end first, in base64. */
@@ -175,10 +175,12 @@ export class Wire {
         return at === range.length ? undefined : `${at} of ${range.length} bytes`;
       },
     });
+    const { headers, status } = answer;
+    const stored = (name: string) => (status === 200 ? headers.get(name) : undefined);
     return {
       crc,
-      etag: answer.headers.get("etag") ?? "",
-      stored: answer.status === 200 ? answer.headers.get("x-amz-checksum-crc32") : undefined,
+      etag: headers.get("etag") ?? "",
+      stored: { crc: stored("x-amz-checksum-crc32"), crc64: stored("x-amz-checksum-crc64nvme") },
     };
   }
 

@@ -4,7 +4,9 @@ import { promisify } from "node:util";
 import { crc32 } from "node:zlib";
 import { MoxiError } from "../base/errors.ts";
 import { crcText, Wire } from "../aws/wire.ts";
-import type { WireCredentials, WireTarget } from "../aws/wire.ts";
+import type { ReadResult, WireCredentials, WireTarget } from "../aws/wire.ts";
+import type { Sums } from "./checksums.ts";
+import { crc64, crc64Text } from "./crc64.ts";
 
 /** What tells that a file is still the one that was looked at. Plain data, exact to a nanosecond. */
 export interface Stamp {
@@ -25,12 +27,22 @@ export type Task =
       uploadId: string;
       number: number;
     }
-  | { kind: "check"; file: string; offset: number; length: number }
-  | { kind: "range"; file: string; key: string; etag: string; offset: number; length: number }
+  | { kind: "check"; file: string; offset: number; length: number; crc64: boolean }
+  | {
+      kind: "range";
+      file: string;
+      key: string;
+      etag: string;
+      offset: number;
+      length: number;
+      crc64: boolean;
+    }
   | { kind: "get"; file: string; key: string; etag: string | undefined; size: number };
 
 export interface Moved {
   readonly crc: number;
+  /** Where it was asked for. */
+  readonly crc64?: bigint | undefined;
   readonly etag: string;
 }
 
@@ -108,15 +120,11 @@ export function createMover(
           return wire.putPart(key, { uploadId, number, body }, onBytes);
         });
       case "check":
-        return { crc: rangeCrc(task.file, task.offset, task.length), etag: "" };
+        return { ...sumsOf(task), etag: "" };
       case "range": {
         const file = fs.openSync(task.file, "r+");
         try {
-          const { key, offset, length, etag } = task;
-          return await wire.get(key, { offset, length, whole: false }, etag, async (piece, at) => {
-            await writeMeanwhile(file, piece, offset + at);
-            onBytes(piece.length);
-          });
+          return await getRange(wire, task, file, onBytes);
         } finally {
           fs.closeSync(file);
         }
@@ -127,6 +135,27 @@ export function createMover(
   };
 
   return { run: (task, onBytes) => turn(() => run(task, onBytes)), close: () => wire.close() };
+}
+
+async function getRange(
+  wire: Wire,
+  { key, etag, offset, length, crc64: wanted }: Task & { kind: "range" },
+  file: number,
+  onBytes: (bytes: number) => void,
+): Promise<Moved> {
+  const range = { offset, length, whole: false };
+  let sum = 0n;
+  let counted = 0;
+  const read = await wire.get(key, range, etag, (piece, at) => {
+    const written = writeMeanwhile(file, piece, offset + at).then(() => onBytes(piece.length));
+    if (wanted) {
+      // After an answer that was thrown away it begins anew.
+      sum = crc64(piece, at === counted ? sum : 0n);
+      counted = at + piece.length;
+    }
+    return written;
+  });
+  return { crc: read.crc, crc64: wanted ? sum : undefined, etag: read.etag };
 }
 
 /** Reads a small object into a file that appears whole, checked, or not at all. */
@@ -142,11 +171,7 @@ async function getWhole(
       chunk.copy(bytes, at);
       onBytes(chunk.length);
     });
-    if (
-      read.stored !== undefined &&
-      !read.stored.includes("-") &&
-      read.stored !== crcText(read.crc)
-    ) {
+    if (!isStored(read, bytes)) {
       if (attempt < 3) continue;
       throw checksumError(key);
     }
@@ -166,6 +191,11 @@ async function getWhole(
     }
     return read;
   }
+}
+
+function isStored({ crc, stored }: ReadResult, bytes: Buffer): boolean {
+  if (stored.crc !== undefined) return stored.crc.includes("-") || stored.crc === crcText(crc);
+  return stored.crc64 === undefined || stored.crc64 === crc64Text(crc64(bytes));
 }
 
 /** Where an object is gathered until it is whole: beside its place, hidden, one name a version. */
@@ -207,11 +237,13 @@ function readWhole(file: string, stamp: Stamp, into: Buffer, offset: number): vo
   }
 }
 
-function rangeCrc(file: string, offset: number, length: number): number {
+/** What a stretch of a file sums up to; -1 where the file is shorter. */
+function sumsOf({ file, offset, length, crc64: wanted }: Task & { kind: "check" }): Sums {
   const descriptor = fs.openSync(file, "r");
   try {
     const buffer = Buffer.allocUnsafe(Math.min(length, 1 << 20));
     let crc = 0;
+    let sum = 0n;
     for (let at = 0; at < length;) {
       const read = fs.readSync(
         descriptor,
@@ -220,11 +252,12 @@ function rangeCrc(file: string, offset: number, length: number): number {
         Math.min(buffer.length, length - at),
         offset + at,
       );
-      if (read === 0) return -1;
+      if (read === 0) return { crc: -1, crc64: -1n };
       crc = crc32(buffer.subarray(0, read), crc);
+      if (wanted) sum = crc64(buffer.subarray(0, read), sum);
       at += read;
     }
-    return crc;
+    return { crc, crc64: wanted ? sum : undefined };
   } finally {
     fs.closeSync(descriptor);
   }
