@@ -6,6 +6,7 @@
 import { spawnSync } from "node:child_process";
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -23,7 +24,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
-import { rolldown } from "rolldown";
+import { bundle } from "../scripts/build.ts";
 import { buildVersitygw } from "../scripts/versitygw.ts";
 import { bucket, credentials, startServer } from "../test/s3/server.ts";
 
@@ -80,7 +81,7 @@ async function main(): Promise<void> {
   process.once("exit", clean);
 
   makeData(folder, mib, count);
-  const program = await bundleTransfer(folder);
+  const program = await buildMoxi(folder);
   const tools = installPeers();
   for (const rtt of values.rtt.split(",").map(Number)) {
     const port = rtt === 0 ? server.port : await delayed(server.port, rtt);
@@ -95,6 +96,8 @@ async function main(): Promise<void> {
       SSL_CERT_FILE: server.tls!.certificateFile,
       // Their own defaults fail here on large uploads.
       AWS_REQUEST_CHECKSUM_CALCULATION: "when_required",
+      // Moxi keeps its compiled code between calls, as wherever it is installed.
+      NODE_COMPILE_CACHE: join(folder, "compiled"),
       AWS_MAX_CONCURRENT_REQUESTS: "64",
       RCLONE_CONFIG_B_TYPE: "s3",
       RCLONE_CONFIG_B_PROVIDER: "Other",
@@ -165,18 +168,15 @@ function makeData(folder: string, mib: number, count: number): void {
   }
 }
 
-/** Moxi as users have it: in one bundle. */
-async function bundleTransfer(folder: string): Promise<string> {
-  const bundler = await rolldown({
-    cwd: root,
-    input: { transfer: "test/s3/transfer.ts", "transfer-worker": "src/storage/worker.ts" },
-    platform: "node",
-    resolve: { mainFields: ["module", "main"] },
-  });
-  await bundler.write({ dir: join(folder, "program"), format: "esm", minify: true });
-  await bundler.close();
-  writeFileSync(join(folder, "program", "package.json"), '{"type":"module"}');
-  return join(folder, "program", "transfer.js");
+/** Moxi as users have it: the package's program, its start-up counted. */
+async function buildMoxi(folder: string): Promise<string> {
+  const program = join(folder, "program");
+  await bundle(join(program, "dist"));
+  mkdirSync(join(program, "bin"));
+  for (const name of ["package.json", "bin/moxi.cjs"]) {
+    copyFileSync(join(root, name), join(program, name));
+  }
+  return join(program, "bin", "moxi.cjs");
 }
 
 function installPeers(): string {
@@ -209,8 +209,8 @@ function commandOf(
   switch (tool) {
     case "moxi":
       return up
-        ? [process.execPath, at.program, "up", here, `s3://${there}`]
-        : [process.execPath, at.program, "down", `s3://${there}`, back];
+        ? [process.execPath, at.program, "storage", "cp", here, `s3://${there}`]
+        : [process.execPath, at.program, "storage", "cp", `s3://${there}`, back];
     case "s5cmd": {
       const paths = up ? [`${here}/`, `s3://${there}`] : [`s3://${there}*`, `${back}/`];
       return [join(at.tools, "s5cmd"), "--log", "error", "cp", "-c", "16", ...paths];

@@ -96,8 +96,10 @@ function createMember(start: WorkerStart, credentials: WireCredentials): Member 
     if ("error" in message) one.fail(fromErrorJson(message.error));
     else one.done(message.moved);
   });
+  let dead: Error | undefined;
   const died = (error: Error) => {
-    for (const { fail } of pending.values()) fail(error);
+    dead ??= error;
+    for (const { fail } of pending.values()) fail(dead);
     pending.clear();
   };
   worker.on("error", died);
@@ -108,6 +110,8 @@ function createMember(start: WorkerStart, credentials: WireCredentials): Member 
       lastId += 1;
       const id = lastId;
       return new Promise((done, fail) => {
+        // Nobody would answer.
+        if (dead !== undefined) return fail(dead);
         pending.set(id, { onBytes, done, fail });
         tell({ id, task });
       });

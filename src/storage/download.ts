@@ -1,7 +1,7 @@
 import { appendFile, mkdir, open, readFile, rename, rm, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { MoxiError } from "../base/errors.ts";
-import { formatBytes, formatCount } from "../base/format.ts";
+import { formatBytes, formatCount, printable } from "../base/format.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectHead, ObjectInfo, S3 } from "../aws/s3.ts";
 import { agrees, comparableBytes, needsCrc64, rangesOf } from "./checksums.ts";
@@ -31,10 +31,34 @@ const largeAtOnce = 8;
 const smallAtOnce = 64;
 
 /**
- * Fetches every object below a prefix into a folder. Names that are not safe are refused before
- * anything is written.
+ * Every object below a prefix, each with its place in a folder. Names that are not safe are refused.
  *
- * @throws E_FILE_NAME, E_AWS_NOT_FOUND where there is no object, and those of {@link download}
+ * @throws E_FILE_NAME, E_AWS_NOT_FOUND where there is no object
+ */
+export async function objectsBelow(
+  s3: S3,
+  bucket: Bucket,
+  prefix: string,
+  folder: string,
+): Promise<(ObjectInfo & { readonly file: string })[]> {
+  const listed = await s3.list(bucket, prefix);
+  // Consoles make empty objects that stand for folders.
+  const objects = listed.filter(({ key, size }) => !(key.endsWith("/") && size === 0));
+  if (objects.length === 0) {
+    const place = printable(`s3://${bucket.name}/${prefix}`);
+    throw new MoxiError("E_AWS_NOT_FOUND", `there is nothing below ${place}`, {
+      hint: "look for a mistyped name",
+    });
+  }
+  const names = objects.map(({ key }) => key.slice(prefix.length));
+  requireApart(names);
+  return objects.map((object, index) => ({ ...object, file: safePath(folder, names[index]!) }));
+}
+
+/**
+ * Fetches every object below a prefix into a folder, once all their names are found safe.
+ *
+ * @throws those of {@link objectsBelow} and {@link download}
  */
 export async function downloadPrefix(
   aws: Aws,
@@ -42,25 +66,7 @@ export async function downloadPrefix(
   options: DownloadOptions,
 ): Promise<Downloaded> {
   const { prefix, folder } = from;
-  const s3 = await aws.s3();
-  const listed = await s3.list(options.bucket, prefix);
-  // Consoles make empty objects that stand for folders.
-  const objects = listed.filter(({ key, size }) => !(key.endsWith("/") && size === 0));
-  if (objects.length === 0) {
-    throw new MoxiError(
-      "E_AWS_NOT_FOUND",
-      `there is nothing below s3://${options.bucket.name}/${prefix}`,
-      {
-        hint: "look for a mistyped name",
-      },
-    );
-  }
-  const names = objects.map(({ key }) => key.slice(prefix.length));
-  requireApart(names);
-  const files = objects.map((object, index) => ({
-    ...object,
-    file: safePath(folder, names[index]!),
-  }));
+  const files = await objectsBelow(await aws.s3(), options.bucket, prefix, folder);
   return download(aws, files, options);
 }
 
