@@ -144,7 +144,8 @@ async function changed(
   const crew = createCrew(s3.wire(bucket, options), aws.credentials, {
     bytes,
     partBytes: 0,
-    connections: 4,
+    atOnce: { first: 4, most: 4 },
+    heldBytes: 64 << 20,
     coresEach: 1,
     threads: options.threads,
   });

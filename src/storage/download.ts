@@ -28,7 +28,7 @@ export interface Downloaded {
 
 const standardRange = 16 << 20;
 const largeAtOnce = 8;
-const smallAtOnce = 64;
+const smallAtOnce = { first: 64, most: 256 };
 
 /**
  * Every object below a prefix, each with its place in a folder. Names that are not safe are refused.
@@ -100,7 +100,8 @@ export async function download(
     partBytes: 0,
     // It decrypts while another of Node's own writes.
     coresEach: 2,
-    connections: small.length > largeAtOnce ? smallAtOnce : largeAtOnce,
+    heldBytes: 64 << 20,
+    atOnce: small.length > largeAtOnce ? smallAtOnce : { first: largeAtOnce, most: largeAtOnce },
     threads: options.threads,
   });
   const progress = startProgress({
@@ -120,7 +121,7 @@ export async function download(
       // One after another: each fills the line, and a break leaves one unfinished file.
       inLanes(big, 1, (object) => getLarge(job, object), halt),
       inLanes(middle, largeAtOnce, (object) => getLarge(job, object), halt),
-      inLanes(small, smallAtOnce * 2, getSmall, halt),
+      inLanes(small, 2 * smallAtOnce.most, getSmall, halt),
     ]);
     const resumedBytes = [...some, ...more].reduce((sum, each) => sum + each, 0);
     for (const folder of folders) await syncFolder(folder);

@@ -7,6 +7,8 @@ import { crcText, Wire } from "../aws/wire.ts";
 import type { ReadResult, WireCredentials, WireTarget } from "../aws/wire.ts";
 import type { Sums } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
+import { Turns } from "./turns.ts";
+import type { TurnsOptions } from "./turns.ts";
 
 /** What tells that a file is still the one that was looked at. Plain data, exact to a nanosecond. */
 export interface Stamp {
@@ -60,33 +62,25 @@ export function stampOf(stat: fs.BigIntStats): Stamp {
   return { size: Number(stat.size), changed: `${dev}-${ino}-${mtimeNs}-${ctimeNs}` };
 }
 
+export interface MoverOptions extends Pick<TurnsOptions, "atOnce" | "heldBytes"> {
+  /** Of the largest part. */
+  readonly partBytes: number;
+}
+
 /**
- * Does tasks in the thread that it is made in, `connections` at once. Files are read, and small
+ * Does tasks in the thread that it is made in. Files are read, and small
  * ones written, synchronously: a page cache answers faster than a thread pool. Buffers for parts are
  * made when first needed and used again.
  */
 export function createMover(
   target: WireTarget,
   credentials: WireCredentials,
-  options: { readonly connections: number; readonly partBytes: number },
+  options: MoverOptions,
 ): Mover {
-  const { connections, partBytes } = options;
-  const wire = new Wire(target, credentials, { connections });
+  const { atOnce, partBytes, heldBytes } = options;
+  const wire = new Wire(target, credentials, { connections: atOnce.most });
+  const turns = new Turns({ atOnce, heldBytes });
   const buffers: Buffer[] = [];
-  let free = connections;
-  const waiting: (() => void)[] = [];
-
-  const turn = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) free += 1;
-      else next();
-    }
-  };
 
   const withBytes = async <T>(
     task: Task & { kind: "put" | "part" },
@@ -134,7 +128,17 @@ export function createMover(
     }
   };
 
-  return { run: (task, onBytes) => turn(() => run(task, onBytes)), close: () => wire.close() };
+  return {
+    run: (task, onBytes) => turns.run(heldBy(task), () => run(task, onBytes)),
+    close: () => wire.close(),
+  };
+}
+
+/** About how many bytes of memory a task needs. */
+function heldBy(task: Task): number {
+  if (task.kind === "put") return task.stamp.size;
+  if (task.kind === "get") return task.size;
+  return task.kind === "part" ? task.length : 2 << 20;
 }
 
 async function getRange(

@@ -50,11 +50,12 @@ const mib = 1 << 20;
 /** S3 takes at most 10,000 parts of at least 5 MiB. */
 const standardPart = 8 * mib;
 const mostParts = 9_000;
-/** What all parts that are sent at once may take of memory. */
-const bufferBytes = 64 * mib;
-const smallAtOnce = 64;
+/** What all that is sent at once may take of memory. */
+const heldBytes = 64 * mib;
+const smallAtOnce = { first: 64, most: 256 };
 /** So many are begun at once: the end of one and the start of the next leave the line idle. */
 const bigAtOnce = 4;
+const partsAtOnce = 16;
 
 function partBytesFor(size: number, least: number): number {
   return Math.max(least, Math.ceil(size / mostParts / mib) * mib);
@@ -74,7 +75,7 @@ export async function upload(
 ): Promise<Uploaded> {
   const { bucket, host, clock } = options;
   const s3 = await aws.s3();
-  const stamped = await inLanes(files, smallAtOnce, async (file) => {
+  const stamped = await inLanes(files, smallAtOnce.first, async (file) => {
     const stamp = stampOf(await stat(file.path, { bigint: true }));
     if (file.stamp !== undefined && file.stamp.changed !== stamp.changed) {
       throw changedError(file.path);
@@ -85,15 +86,13 @@ export async function upload(
   const bytes = stamped.reduce((sum, { stamp }) => sum + stamp.size, 0);
   const largest = Math.max(0, ...stamped.map(({ stamp }) => stamp.size));
   const partBytes = partBytesFor(largest, least);
-  const large = largest > least;
   const crew = createCrew(s3.wire(bucket, options), aws.credentials, {
     // Many small files are no work for threads: each would open its own connections.
     bytes: stamped.reduce((sum, { stamp }) => sum + (stamp.size > least ? stamp.size : 0), 0),
     partBytes,
     coresEach: 1,
-    connections: large
-      ? Math.max(2, Math.min(16, Math.floor(bufferBytes / partBytes)))
-      : smallAtOnce,
+    heldBytes: Math.max(heldBytes, 2 * partBytes),
+    atOnce: smallAtOnce,
     threads: options.threads,
   });
   const progress = startProgress({
@@ -111,7 +110,7 @@ export async function upload(
     const sendBig = (file: Stamped) => putLarge(job, file, partBytesFor(file.stamp.size, least));
     const [resumed] = await halt.all([
       inLanes(big, bigAtOnce, sendBig, halt),
-      inLanes(small, smallAtOnce * 2, (file) => putSmall(job, file), halt),
+      inLanes(small, 2 * smallAtOnce.most, (file) => putSmall(job, file), halt),
     ]);
     const resumedBytes = resumed.reduce((sum, each) => sum + each, 0);
     progress.done(
@@ -188,7 +187,7 @@ async function putParts(job: Job, file: Stamped, partBytes: number): Promise<num
       crcs.set(number, crc);
       parts.set(number, { number, size: length, etag, crc: crcText(crc) });
     };
-    await inLanes(missing, smallAtOnce, sendPart, halt);
+    await inLanes(missing, partsAtOnce, sendPart, halt);
     if (stampOf(await stat(path, { bigint: true })).changed !== stamp.changed)
       throw changedError(path);
     const crc = wanted.reduce(
