@@ -224,7 +224,8 @@ async function findUpload(
   { path, key }: Stamped,
   wanted: readonly { readonly number: number; readonly offset: number; readonly length: number }[],
 ): Promise<{ readonly id: string; readonly found: ReadonlyMap<number, UploadedPart> }> {
-  for (const id of await s3.unfinished(bucket, key)) {
+  for (const { id, key: other } of await s3.unfinished(bucket, key)) {
+    if (other !== key) continue;
     const parts = await s3.parts(bucket, key, id).catch((error: unknown) => {
       if (isCode(error, "E_S3_UPLOAD_GONE")) return [];
       throw error;
