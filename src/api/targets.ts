@@ -86,7 +86,7 @@ async function openSageMaker(
 /** The locked packages of an image, from the user's own index; none where it has no lock, which a check tells. */
 export function wheelsFor(
   { home, host, clock, fetch }: Context,
-  { env }: LoadedConfig,
+  { env, config }: LoadedConfig,
   cache: string,
   signal: AbortSignal | undefined,
 ) {
@@ -98,7 +98,8 @@ export function wheelsFor(
     if (how === "name") return nameWheels(lock, cache);
     const { platform } = process;
     const sleep = clock.sleep.bind(clock);
-    return fetchWheels({ lock, cache, env, home, platform, host, fetch, sleep, signal });
+    const index = config.packageIndex;
+    return fetchWheels({ lock, cache, env, home, platform, host, fetch, sleep, signal, index });
   };
 }
 

@@ -117,6 +117,7 @@ const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
     parse: (input) => input || "true",
     inferEmpty: true,
   },
+  packageIndex: text("URL", "the index of the job's Python packages"),
 };
 
 type ParameterName<K extends string> = K extends `${infer Group}.${infer Name}`

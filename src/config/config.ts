@@ -127,6 +127,8 @@ export interface UserConfig {
     /** Copy the hub's model into the bucket once, and train from there. Default: for gated models, and with networkIsolation */
     mirrorModel?: boolean;
   };
+  /** The index that a job's Python packages are fetched from, such as https://index.example/simple. Default: the one that uv or pip is set to use. */
+  packageIndex?: string;
 }
 
 /** A config with every default that does not depend on the data filled in. */

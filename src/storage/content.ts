@@ -2,6 +2,7 @@ import { formatCount } from "../base/format.ts";
 import { sha256 } from "../base/hash.ts";
 import type { Aws } from "../aws/aws.ts";
 import { hashFiles } from "./hashes.ts";
+import { giveUpStale } from "./stale.ts";
 import { upload } from "./upload.ts";
 import type { UploadOptions } from "./upload.ts";
 
@@ -84,5 +85,6 @@ export async function uploadContent(
     return { prefix: folder, sha, sentFiles: 0, sentBytes: 0 };
   }
   const sent = await upload(aws, missing, { ...options, ifAbsent: true });
+  await giveUpStale(aws, options.prefix, options);
   return { prefix: folder, sha, sentFiles: sent.files, sentBytes: sent.bytes - sent.resumedBytes };
 }
