@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { formatDuration } from "../base/format.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
+import { askedMachine, nextMachine } from "../run/attempt.ts";
 import type { Attempt } from "../run/attempt.ts";
 import { hasEnded } from "../run/fold.ts";
 import type { Plan } from "../run/plan.ts";
@@ -32,17 +33,19 @@ export interface ResumeResult {
 
 /**
  * Goes on with a run that has ended early, from its newest valid checkpoint: the same run and
- * plan, the next attempt.
+ * plan, the next attempt. A cloud that still has what an earlier attempt was submitted with needs
+ * no file of this machine.
  *
  * @throws MoxiError E_RUN_STATE when it still runs or has succeeded, and what `train` throws
  */
 export async function resume(context: Context, options: ResumeOptions = {}): Promise<ResumeResult> {
-  const { record } = await openRun(context, options.run);
+  const { record, refs } = await openRun(context, options.run);
   const { run, folder, plan } = record;
   const loaded = await load(context);
-  const files = await sources(context, loaded, plan);
   const { signal } = options;
   const target = await openTarget(context, plan.target, { plan, loaded, submits: true, signal });
+  const kept = await target.kept(refs);
+  const inputs = kept === null ? await sources(context, loaded, plan) : { kept };
   await preflight(context, target, plan);
   await awaitMachine(context, target, options);
 
@@ -65,7 +68,7 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
       ...(target.capabilities.paid ? await budget(opened, target) : {}),
     };
     const next = await appendAttempt(opened.record, attempt);
-    await target.submit({ ...refsOf(next).at(-1)!, ...files });
+    await target.submit({ ...refsOf(next).at(-1)!, ...inputs });
     return { run, attempt: number, plan };
   });
 }
@@ -75,21 +78,27 @@ const leastSeconds = 60;
 
 /**
  * What is left of the run's limit, which somebody has agreed to: the earlier attempts have used the
- * rest, by the provider's own count.
+ * rest, by the provider's own count. Where the newest found no machine, the next that the plan allows.
  *
  * @throws E_BUDGET where nothing is left
  */
 async function budget(
   { record, refs }: OpenedRun,
   target: Target,
-): Promise<Pick<Attempt, "maxSeconds" | "carriedSeconds" | "price">> {
+): Promise<Pick<Attempt, "maxSeconds" | "carriedSeconds" | "price" | "machine">> {
   const { run, plan } = record;
-  const before = await Promise.all(
-    refs.map(async (ref) => (await target.status(ref)).billedSeconds),
-  );
-  const carriedSeconds = Math.ceil(before.reduce<number>((sum, each) => sum + (each ?? 0), 0));
+  const before = await Promise.all(refs.map((ref) => target.status(ref)));
+  const billed = before.reduce((sum, { billedSeconds = 0 }) => sum + billedSeconds, 0);
+  const carriedSeconds = Math.ceil(billed);
+  const newest = refs.at(-1)!.attempt;
+  // After the last of them the first may be there again.
+  const machine =
+    before.at(-1)!.noMachine === true
+      ? (nextMachine(plan, newest) ?? plan.machine.name)
+      : askedMachine(plan, newest);
   const price = await target.price(plan);
-  const spent = { carriedSeconds, ...(price && { price }) };
+  const asked = machine === plan.machine.name ? {} : { machine };
+  const spent = { carriedSeconds, ...asked, ...(price && { price }) };
   const { maxSeconds } = plan.limits;
   if (maxSeconds === null) return spent;
   const left = maxSeconds - carriedSeconds;

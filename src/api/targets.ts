@@ -74,6 +74,7 @@ async function openSageMaker(
   const cache = join(cacheFolder({ env, home }), "moxi");
   const token = loaded.secrets.huggingFaceToken;
   const sending = {
+    fetchModel: modelFetcher(context, loaded, cache),
     wheels: wheelsFor(context, loaded, cache, signal),
     trainerFolder: findTrainer().folder,
     cache,
@@ -99,6 +100,20 @@ function wheelsFor(
     const { platform } = process;
     const sleep = clock.sleep.bind(clock);
     return fetchWheels({ lock, cache, env, home, platform, host, fetch, sleep, signal });
+  };
+}
+
+/** The files of a hub model, in the user's cache. */
+function modelFetcher(
+  { home, host, clock, fetch }: Context,
+  { env, folder, secrets, hubUrl }: LoadedConfig,
+  cache: string,
+) {
+  return async ({ id, revision }: Plan["recipe"]["model"]) => {
+    const { downloadModel } = await import("../model/download.ts");
+    const token = secrets.huggingFaceToken;
+    const here = { home, env, cache, baseFolder: folder, host, clock, fetch };
+    return downloadModel({ id, revision: revision!, token, hubUrl, ...here });
   };
 }
 

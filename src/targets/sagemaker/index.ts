@@ -8,7 +8,9 @@ import type { TargetStatus } from "../../run/attempt.ts";
 import type { Price } from "../../run/cost.ts";
 import type { Plan } from "../../run/plan.ts";
 import type { Capabilities, Reading, RunRef, Target } from "../target.ts";
+import { checkPlan } from "./constraints.ts";
 import type { InputOptions } from "./inputs.ts";
+import { keptInputs } from "./kept.ts";
 import { cloudOf } from "./limits.ts";
 import { machineOf, placeOf } from "./place.ts";
 import type { Wishes } from "./place.ts";
@@ -57,6 +59,7 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
   }
 
   async function preflight(plan: Plan) {
+    checkPlan(plan);
     const { region, bucket, roleArn, image, spot, kmsKey } = cloudOf({ plan, run: "this plan" });
     const hasToken = sending?.variables !== undefined && asksHub(plan);
     const wanted: Wanted = {
@@ -121,10 +124,11 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     name: "sagemaker",
     capabilities,
     machines: () => Promise.resolve([machineOf(wishes)]),
-    cloud: () => placeOf(wishes, aws),
+    cloud: (model) => placeOf(wishes, aws, model),
     price,
     preflight,
     occupant: () => Promise.resolve(null),
+    kept: (refs) => keptInputs(aws, refs),
     submit: (submission) => submitAttempt(submission, toSend()),
     rehearse: (submission) => rehearseSubmit(submission, toSend()),
     status,

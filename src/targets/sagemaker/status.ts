@@ -47,7 +47,19 @@ export function endStatus(job: TrainingJob): TargetStatus {
   const told = accounts(job, job.endedAt);
   const outcome = outcomeOf(job);
   const detail = job.failure ?? words[job.secondary] ?? `SageMaker says ${job.status}`;
-  return { state: "gone", ...told, detail, ...(outcome === undefined ? {} : { outcome }) };
+  const noMachine = hadNoMachine(job);
+  return {
+    state: "gone",
+    ...told,
+    detail,
+    ...(outcome && { outcome }),
+    ...(noMachine && { noMachine }),
+  };
+}
+
+/** On spot a machine may also come, be taken away and not come again. */
+function hadNoMachine({ failure = "", secondary }: TrainingJob): boolean {
+  return failure.startsWith("CapacityError") || secondary === "MaxWaitTimeExceeded";
 }
 
 /** A job that completed without a word of its supervisor's has shown no success. */
@@ -61,7 +73,7 @@ function outcomeOf({ status, secondary }: TrainingJob): Outcome | undefined {
 function accounts(
   job: TrainingJob,
   until: Date | undefined,
-): Pick<TargetStatus, "stages" | "billedSeconds"> {
+): Pick<TargetStatus, "stages" | "billedSeconds" | "machine"> {
   const billed = billedSeconds(job, until);
   return {
     stages: job.turns.map(({ status, at, endedAt }): Stage => ({
@@ -71,6 +83,7 @@ function accounts(
       text: words[status] ?? status,
     })),
     ...(billed === undefined ? {} : { billedSeconds: billed }),
+    ...(job.instance !== "" && { machine: job.instance }),
   };
 }
 
