@@ -5,8 +5,10 @@ import type { LoadedConfig } from "../config/loaded.ts";
 import { askedMachine, nextMachine } from "../run/attempt.ts";
 import type { Attempt } from "../run/attempt.ts";
 import { hasEnded } from "../run/fold.ts";
+import type { View } from "../run/fold.ts";
 import type { Plan } from "../run/plan.ts";
 import { appendAttempt, newAttempt, runLock } from "../store/runs.ts";
+import type { RunRecord } from "../store/runs.ts";
 import { withLock } from "../store/lock.ts";
 import type { Submission, Target } from "../targets/target.ts";
 import { load } from "./config.ts";
@@ -51,7 +53,7 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
 
   return withLock(runLock(folder), context.clock, async () => {
     const opened = await openRun(context, run);
-    const { status } = await viewOf(opened);
+    const { status, failure } = await viewOf(opened);
     if (!hasEnded(status)) {
       throw new MoxiError("E_RUN_STATE", `${run} is still ${status}`, {
         hint: `moxi watch ${run}`,
@@ -63,9 +65,10 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
       });
     }
     const number = opened.record.attempts.length + 1;
-    const attempt = {
+    const attempt: Attempt = {
       ...newAttempt(run, number, plan.target, context.clock.now()),
       ...(target.capabilities.paid ? await budget(opened, target) : {}),
+      ...machineFor(opened.record, failure),
     };
     const next = await appendAttempt(opened.record, attempt);
     await target.submit({ ...refsOf(next).at(-1)!, ...inputs });
@@ -78,27 +81,20 @@ const leastSeconds = 60;
 
 /**
  * What is left of the run's limit, which somebody has agreed to: the earlier attempts have used the
- * rest, by the provider's own count. Where the newest found no machine, the next that the plan allows.
+ * rest, by the provider's own count.
  *
  * @throws E_BUDGET where nothing is left
  */
 async function budget(
   { record, refs }: OpenedRun,
   target: Target,
-): Promise<Pick<Attempt, "maxSeconds" | "carriedSeconds" | "price" | "machine">> {
+): Promise<Pick<Attempt, "maxSeconds" | "carriedSeconds" | "price">> {
   const { run, plan } = record;
   const before = await Promise.all(refs.map((ref) => target.status(ref)));
   const billed = before.reduce((sum, { billedSeconds = 0 }) => sum + billedSeconds, 0);
   const carriedSeconds = Math.ceil(billed);
-  const newest = refs.at(-1)!.attempt;
-  // After the last of them the first may be there again.
-  const machine =
-    before.at(-1)!.noMachine === true
-      ? (nextMachine(plan, newest) ?? plan.machine.name)
-      : askedMachine(plan, newest);
   const price = await target.price(plan);
-  const asked = machine === plan.machine.name ? {} : { machine };
-  const spent = { carriedSeconds, ...asked, ...(price && { price }) };
+  const spent = { carriedSeconds, ...(price && { price }) };
   const { maxSeconds } = plan.limits;
   if (maxSeconds === null) return spent;
   const left = maxSeconds - carriedSeconds;
@@ -106,6 +102,22 @@ async function budget(
   throw new MoxiError("E_BUDGET", `${run} has used up its limit of ${formatDuration(maxSeconds)}`, {
     hint: "start a new run with a higher --max-hours or --max-usd; --from goes on from an adapter",
   });
+}
+
+/**
+ * The same machine again; where it could not be had, the next that the plan allows, and after the
+ * last of them the first: it may be there again.
+ */
+function machineFor(
+  { plan, attempts }: RunRecord,
+  failure: View["failure"],
+): Pick<Attempt, "machine"> {
+  const newest = attempts.at(-1)!;
+  const machine =
+    failure?.kind === "no capacity"
+      ? (nextMachine(plan, newest) ?? plan.machine.name)
+      : askedMachine(plan, newest);
+  return machine === plan.machine.name ? {} : { machine };
 }
 
 /** The plan's rows and base model, where `train` found or put them; the model must be the same still. */

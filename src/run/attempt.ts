@@ -29,8 +29,6 @@ export interface TargetStatus {
   readonly outcome?: Outcome;
   /** What the provider did with the attempt so far, oldest first. */
   readonly stages?: readonly Stage[];
-  /** It is over because the provider had no machine for it. */
-  readonly noMachine?: boolean;
   /** The machine that the provider chose. */
   readonly machine?: string;
   /** Seconds that are paid for so far: the provider's own count once it tells one. */

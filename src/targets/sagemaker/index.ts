@@ -60,7 +60,8 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
 
   async function preflight(plan: Plan) {
     checkPlan(plan);
-    const { region, bucket, roleArn, image, spot, kmsKey } = cloudOf({ plan, run: "this plan" });
+    const cloud = cloudOf({ plan, run: "this plan" });
+    const { region, bucket, roleArn, image, spot, fallbacks, kmsKey } = cloud;
     const hasToken = sending?.variables !== undefined && asksHub(plan);
     const wanted: Wanted = {
       region,
@@ -69,6 +70,7 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
       image,
       spot,
       instance: plan.machine.name,
+      fallbacks,
       maxSeconds: plan.limits.maxSeconds ?? 0,
       job: "moxi-preflight-a1", // no run has its name yet, and policies know only the prefix
       ...(hasToken && { secrets: { kmsKey } }),

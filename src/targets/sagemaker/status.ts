@@ -47,19 +47,7 @@ export function endStatus(job: TrainingJob): TargetStatus {
   const told = accounts(job, job.endedAt);
   const outcome = outcomeOf(job);
   const detail = job.failure ?? words[job.secondary] ?? `SageMaker says ${job.status}`;
-  const noMachine = hadNoMachine(job);
-  return {
-    state: "gone",
-    ...told,
-    detail,
-    ...(outcome && { outcome }),
-    ...(noMachine && { noMachine }),
-  };
-}
-
-/** On spot a machine may also come, be taken away and not come again. */
-function hadNoMachine({ failure = "", secondary }: TrainingJob): boolean {
-  return failure.startsWith("CapacityError") || secondary === "MaxWaitTimeExceeded";
+  return { state: "gone", ...told, detail, ...(outcome === undefined ? {} : { outcome }) };
 }
 
 /** A job that completed without a word of its supervisor's has shown no success. */
