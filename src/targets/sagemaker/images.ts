@@ -66,7 +66,7 @@ export function chooseImage(wish: string | undefined, region: string): ImageChoi
   const address = isAddress ? given : `${registryOf(region)}/${repository}:${given}`;
   const [, base, tag, digest] =
     /^([^@]+?)(?::([\w.-]+))?(@sha256:[0-9a-f]{64})?$/.exec(address) ?? [];
-  const image = `${base}${digest ?? `:${tag}`}`;
+  const image = `${base}${digest ?? (tag === undefined ? "" : `:${tag}`)}`;
   const isKnown = isAddress || (imageTags as readonly string[]).includes(tag ?? "");
   if (isKnown && imageParts(image) !== undefined) {
     return { image, tag: tag ?? digest!.slice(1) };
