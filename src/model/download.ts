@@ -19,10 +19,9 @@ export interface DownloadOptions extends ModelOptions {
   readonly cache: string;
   readonly host: Host;
   readonly clock: { sleep(milliseconds: number): Promise<void> };
+  /** One request of a large file: a break costs no more than this. Default: 32 MiB. */
+  readonly chunkBytes?: number;
 }
-
-/** One request of a large file: a break costs no more than this. */
-const chunkBytes = 32 << 20;
 
 /**
  * The files of a hub model at one commit, in a folder of this machine: from the hub's own cache
@@ -54,7 +53,7 @@ export async function downloadModel(options: DownloadOptions): Promise<string> {
 }
 
 async function fetchAll(folder: string, options: DownloadOptions): Promise<void> {
-  const { id, revision, hubUrl, host } = options;
+  const { id, revision, hubUrl, host, chunkBytes = 32 << 20 } = options;
   const { downloadFile, listFiles } = await import("@huggingface/hub");
   const shared = { repo: id, revision, hubUrl, fetch: tokenForHubOnly(options) };
   const listed = [];
@@ -77,7 +76,7 @@ async function fetchAll(folder: string, options: DownloadOptions): Promise<void>
     const hash = createHash(lfs === undefined ? "sha1" : "sha256");
     if (lfs === undefined) hash.update(`blob ${size}\0`);
     const part = `${place}.part`;
-    await fetchRest(blob, part, size, (bytes) => {
+    await fetchRest(blob, part, { size, chunkBytes }, (bytes) => {
       hash.update(bytes);
       fetched += bytes.length;
       tell("progress", `fetching ${id}: ${formatBytes(fetched)} of ${formatBytes(total)}`);
@@ -102,7 +101,7 @@ async function fetchAll(folder: string, options: DownloadOptions): Promise<void>
 async function fetchRest(
   blob: Blob | null,
   part: string,
-  size: number,
+  { size, chunkBytes }: { readonly size: number; readonly chunkBytes: number },
   take: (bytes: Uint8Array) => void,
 ): Promise<void> {
   const file = await open(part, "a");
