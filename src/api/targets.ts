@@ -74,6 +74,7 @@ async function openSageMaker(
   const cache = join(cacheFolder({ env, home }), "moxi");
   const token = loaded.secrets.huggingFaceToken;
   const sending = {
+    hubUrl: loaded.hubUrl,
     fetchModel: modelFetcher(context, loaded, cache),
     wheels: wheelsFor(context, loaded, cache, signal),
     trainerFolder: findTrainer().folder,

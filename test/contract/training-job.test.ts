@@ -118,7 +118,7 @@ function right(from: Generator): { readonly plan: Plan; readonly ref: RunRef } {
   const chosen = chooseImage(random() < 0.5 ? tag : `${tag}@sha256:${text(digits, 64)}`, region);
   const cloud: CloudSettings = {
     region,
-    bucket: `${pick([...letters])}${text(`${letters}0123456789-`, below(60))}0z`,
+    bucket: `${pick(Array.from(letters))}${text(`${letters}0123456789-`, below(60))}0z`,
     roleArn: `arn:${partition}:iam::${text("0123456789", 12)}:role/${text("Aa0+=,.@-_/", 1 + below(500))}x`,
     image: chosen.image,
     imageTag: chosen.tag,
@@ -250,6 +250,7 @@ async function send({
     instance: attempt.machine ?? plan.machine.name,
     maxSeconds: jobSeconds(ref),
     channels,
+    hubUrl: "https://hub.example/models",
   });
   await (await aws.sagemaker()).create(request);
   expect(received).toHaveLength(1);
@@ -285,9 +286,8 @@ test("what AWS would refuse is refused before, by the setting's name", async () 
     try {
       checkPlan(made.plan);
     } catch (error) {
-      if (!isMoxiError(error)) throw error;
-      expect(error).toMatchObject({ code: "E_CONFIG_INVALID", exitCode: 2 });
-      expect(error.hint).not.toBe("");
+      const told = isMoxiError(error) && error.code === "E_CONFIG_INVALID" && error.hint !== "";
+      if (!told) throw error;
       const { field } = error.place!;
       refused.set(field!, (refused.get(field!) ?? 0) + 1);
       continue;

@@ -18,6 +18,8 @@ export interface InputOptions {
   readonly wheels: (imageTag: string, how: "fetch" | "name") => Promise<readonly FetchedWheel[]>;
   /** Holds bootstrap.py and moxi_train/. */
   readonly trainerFolder: string;
+  /** The model hub that the job asks. Default: Hugging Face's. */
+  readonly hubUrl?: string;
   /** For a base model that is mirrored. */
   readonly fetchModel: FetchModel;
   /** Values that may be in no file that is sent. */

@@ -21,6 +21,8 @@ export interface RequestParts {
   /** The service ends the job after so long. */
   readonly maxSeconds: number;
   readonly channels: readonly Channel[];
+  /** The model hub that the job asks. */
+  readonly hubUrl?: string | undefined;
 }
 
 /** Where a run's checkpoints and its story live, ending in "/": the same for every attempt. */
@@ -34,7 +36,7 @@ export function checkpointPrefix(run: string): string {
  * everybody who may look at the job.
  */
 export function trainingJobRequest(parts: RequestParts): CreateTrainingJobRequest {
-  const { name, run, plan, cloud, channels } = parts;
+  const { name, run, plan, cloud, channels, hubUrl } = parts;
   const { bucket, kmsKey, subnets, securityGroups } = cloud;
   const input = "/opt/ml/input/data";
   return {
@@ -76,6 +78,7 @@ export function trainingJobRequest(parts: RequestParts): CreateTrainingJobReques
       MOXI_RUN_ID: run,
       MOXI_PLAN_HASH: plan.planHash,
       HF_HOME: "/tmp/hf", // on the big volume; the home is not
+      ...(hubUrl !== undefined && { HF_ENDPOINT: hubUrl }),
     },
     // Its debugger writes to S3 and takes memory; the run tells its own story.
     ProfilerConfig: { DisableProfiler: true },

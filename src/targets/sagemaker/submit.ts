@@ -62,7 +62,7 @@ async function sendAndCreate(
   const secrets = await secretsOf(submission, variables);
   await sendSecrets(aws, submission, secrets, variables);
   await sendRun(submission, options, channels, secrets);
-  await create(submission, channels, await aws.sagemaker());
+  await create(submission, requestFor(submission, channels, options), await aws.sagemaker());
 }
 
 /** Brings to S3 what is not there: code, rows and models. */
@@ -90,7 +90,7 @@ async function sendInputs(submission: Submission, options: SubmitOptions): Promi
  */
 async function create(
   submission: RunRef,
-  channels: readonly Channel[],
+  request: CreateTrainingJobRequest,
   sagemaker: SageMaker,
 ): Promise<void> {
   const { name } = submission.attempt;
@@ -98,7 +98,7 @@ async function create(
   const isOurs = (job: TrainingJob) => job.environment["MOXI_PLAN_HASH"] === planHash;
   let answer: "created" | "exists";
   try {
-    answer = await sagemaker.create(requestFor(submission, channels));
+    answer = await sagemaker.create(request);
   } catch (error) {
     const job = await sagemaker.describe(name).catch(() => undefined);
     if (job !== undefined && isOurs(job)) return;
@@ -143,11 +143,15 @@ export async function rehearseSubmit(
   for (const { key, text } of runFiles(submission, channels, secrets)) {
     requests.push(put(key, Buffer.byteLength(text)));
   }
-  const input = requestFor(submission, channels) as unknown as PlannedRequest["input"];
+  const input = requestFor(submission, channels, options) as unknown as PlannedRequest["input"];
   return [...requests, { service: "sagemaker", operation: "CreateTrainingJob", input }];
 }
 
-function requestFor(ref: RunRef, channels: readonly Channel[]): CreateTrainingJobRequest {
+function requestFor(
+  ref: RunRef,
+  channels: readonly Channel[],
+  { hubUrl }: SubmitOptions,
+): CreateTrainingJobRequest {
   const { run, plan, attempt } = ref;
   return trainingJobRequest({
     name: attempt.name,
@@ -155,6 +159,7 @@ function requestFor(ref: RunRef, channels: readonly Channel[]): CreateTrainingJo
     plan,
     cloud: cloudOf(ref),
     instance: askedMachine(plan, attempt),
+    hubUrl,
     maxSeconds: jobSeconds(ref),
     channels: [...channels, { name: "job", prefix: `moxi/runs/${run}/job-a${attempt.attempt}/` }],
   });
