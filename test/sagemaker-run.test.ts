@@ -161,7 +161,7 @@ describe("a run", () => {
 
     const view = viewOf(await running.finished);
     expect(view.attempts.map(({ name, outcome, boots }) => [name, outcome, boots])).toEqual([
-      [first, "failed", 1],
+      [first, "interrupted", 1],
       [next, "succeeded", 3],
     ]);
     expect(view.machine).toBe(second);
@@ -233,7 +233,7 @@ describe("a run", () => {
       const model = await modelOf("moxi-lora-a1");
       const adapter = JSON.parse(Buffer.from(model["adapter_config.json"]!).toString());
       expect(adapter).toMatchObject({ base_model_name_or_path: "org/toy", revision: hub.sha });
-      expect(Buffer.from(model["README.md"]!).toString()).toContain("base_model: org/toy");
+      expect(Buffer.from(model["README.md"]!).toString()).toContain('base_model: "org/toy"');
 
       hub.asked();
       const again = await gated.moxi("train", "--dry-run", "--json", ...flags);
