@@ -41,7 +41,6 @@ beforeAll(async () => {
     wishes: { bucket, roleArn, sagemaker: { image: rehearsalImage } },
     sending: {
       wheels: () => Promise.resolve([]),
-      fetchModel: () => Promise.reject(new Error("no hub")),
       trainerFolder: await standInTrainer(project),
       cache: join(project, "cache"),
       secrets: [],
@@ -60,7 +59,7 @@ async function newRun(): Promise<Submission> {
   const run = newRunId(new Date());
   const { planHash: _, ...unhashed } = plan();
   const [machine] = await target.machines();
-  const settings = await target.cloud({ gated: false });
+  const settings = await target.cloud();
   const rented = { target: "sagemaker", machine: machine!, cloud: settings } as const;
   const frozen = freezePlan({ ...unhashed, ...rented, prompts: ["finish"] });
   const attempt = newAttempt(run, 1, "sagemaker", clock.now());

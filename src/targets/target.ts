@@ -82,7 +82,7 @@ export interface Target {
   /** The places to train on that this target offers. */
   machines(): Promise<readonly Machine[]>;
   /** What the plan keeps of the cloud where they are, for a model; `null` on this machine. */
-  cloud(model: { readonly gated: boolean }): Promise<CloudSettings | null>;
+  cloud(model?: { readonly gated: boolean }): Promise<CloudSettings | null>;
   /** What an hour costs at most; undefined where nothing is paid, or nobody knows. */
   price(place: Pick<Plan, "machine" | "cloud">): Promise<Price | undefined>;
   /** Everything that can be known before the start. */

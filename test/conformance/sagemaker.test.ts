@@ -43,7 +43,6 @@ async function openSageMaker(): Promise<Harness> {
     wishes: { bucket: bucket.name, roleArn, sagemaker: { image: rehearsalImage } },
     sending: {
       wheels: () => Promise.resolve([]),
-      fetchModel: () => Promise.reject(new Error("no hub")),
       trainerFolder: await standInTrainer(project),
       cache: join(project, "cache"),
       secrets: [],
@@ -61,7 +60,7 @@ async function openSageMaker(): Promise<Harness> {
         ...unhashed,
         target: "sagemaker",
         machine: machine!,
-        cloud: await target.cloud({ gated: false }),
+        cloud: await target.cloud(),
         prompts: [behaviour],
       });
       const attempt = newAttempt(run, 1, "sagemaker", clock.now());

@@ -268,7 +268,7 @@ test("every plan that can be made is accepted, by Moxi and by AWS", async () => 
     checkPlan(made.plan);
     expect(await send(made), JSON.stringify(made.plan.cloud)).toEqual([]);
     longest = Math.max(longest, made.ref.attempt.name.length);
-    const [, , job] = runFiles(made.ref, channels);
+    const [, , job] = runFiles(made.ref, channels, []);
     largest = Math.max(largest, job!.text.length);
     for (const prompt of made.plan.prompts)
       expect(JSON.parse(job!.text).trainer.prompts).toContain(prompt);

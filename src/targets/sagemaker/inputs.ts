@@ -21,7 +21,7 @@ export interface InputOptions {
   /** The model hub that the job asks. Default: Hugging Face's. */
   readonly hubUrl?: string;
   /** For a base model that is mirrored. */
-  readonly fetchModel: FetchModel;
+  readonly fetchModel?: FetchModel;
   /** Values that may be in no file that is sent. */
   readonly secrets: readonly string[];
 }

@@ -49,7 +49,7 @@ export function machineOf({ instance = defaultInstance }: Wishes): Machine {
 export async function placeOf(
   wishes: Wishes,
   aws: Aws,
-  { gated }: { readonly gated: boolean },
+  { gated }: { readonly gated: boolean } = { gated: false },
 ): Promise<CloudSettings> {
   const { bucket, roleArn, fallbacks = [], spot = false, maxHours = 24 } = wishes;
   const { region } = aws.settings;

@@ -78,6 +78,7 @@ async function sendInputs(submission: Submission, options: SubmitOptions): Promi
   }
   const mirror = mirrorOf(submission);
   if (mirror === undefined) return channels;
+  if (fetchModel === undefined) throw new TypeError("a model that is mirrored needs `fetchModel`");
   const drafts = join(submission.folder, "sent");
   const { model } = submission.plan.recipe;
   await mirrorModel(model, mirror, { aws, bucket, host, clock, fetchModel, drafts });
