@@ -265,6 +265,15 @@ describe("the limit of a run that costs money", () => {
     expect(costOf(price, seconds)).toBeLessThanOrEqual(maxUsd);
   });
 
+  test("has room for the minutes that the machine is kept afterwards", () => {
+    const given = rented({ maxUsd: 2 });
+    const { cloud: asked } = given.rental!;
+    const rental = { cloud: { ...asked, warmPoolSeconds: 600 }, price };
+    expect(makePlan({ ...given, rental }).limits.maxSeconds).toBe(3000);
+    const longer = { cloud: { ...asked, warmPoolSeconds: 3600 }, price };
+    expect(() => makePlan({ ...given, rental: longer })).toThrow("$2 pays for 0 s of the machine");
+  });
+
   test("is told with its reason", () => {
     const { decisions } = makePlan(rented({ maxUsd: 3 }));
     expect(decisions).toContainEqual({ name: "maxUsd", value: 3, reason: "at $2 an hour" });
