@@ -1,4 +1,5 @@
 /** Moxi as a library: the same verbs as the command line. Nothing here prints or exits. */
+export { carryOn } from "./api/carry-on.ts";
 export { config } from "./api/config.ts";
 export type { ConfigReport } from "./api/config.ts";
 export { createContext } from "./api/context.ts";

@@ -6,6 +6,8 @@ export interface Wanted {
   readonly roleArn: string;
   /** "ml.g5.2xlarge" */
   readonly instance: string;
+  /** What may be taken instead; a quota for each is needed too. */
+  readonly fallbacks?: readonly string[];
   readonly spot: boolean;
   /** The container image: "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>". */
   readonly image: string;

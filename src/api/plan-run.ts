@@ -75,7 +75,7 @@ export async function planAt(
   const [{ makePlan }, [machine], cloud] = await Promise.all([
     import("../planner/plan.ts"),
     target.machines(),
-    target.cloud(),
+    target.cloud(model),
   ]);
   const price = cloud === null ? undefined : await target.price({ machine: machine!, cloud });
   const rental = cloud === null ? null : { cloud, price };

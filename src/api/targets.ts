@@ -74,6 +74,8 @@ async function openSageMaker(
   const cache = join(cacheFolder({ env, home }), "moxi");
   const token = loaded.secrets.huggingFaceToken;
   const sending = {
+    hubUrl: loaded.hubUrl,
+    fetchModel: modelFetcher(context, loaded, cache),
     wheels: wheelsFor(context, loaded, cache, signal),
     trainerFolder: findTrainer().folder,
     cache,
@@ -100,6 +102,20 @@ export function wheelsFor(
     const sleep = clock.sleep.bind(clock);
     const index = config.packageIndex;
     return fetchWheels({ lock, cache, env, home, platform, host, fetch, sleep, signal, index });
+  };
+}
+
+/** The files of a hub model, in the user's cache. */
+function modelFetcher(
+  { home, host, clock, fetch }: Context,
+  { env, folder, secrets, hubUrl }: LoadedConfig,
+  cache: string,
+) {
+  return async ({ id, revision }: Plan["recipe"]["model"]) => {
+    const { downloadModel } = await import("../model/download.ts");
+    const token = secrets.huggingFaceToken;
+    const here = { home, env, cache, baseFolder: folder, host, clock, fetch };
+    return downloadModel({ id, revision: revision!, token, hubUrl, ...here });
   };
 }
 

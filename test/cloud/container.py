@@ -105,6 +105,8 @@ class Container:
         self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
+        if self._process is None:  # it never came to that
+            return
         for group in self._groups():
             try:
                 os.killpg(group, signal.SIGKILL)

@@ -148,6 +148,8 @@ class Cloud:
                 self.training.lag = given["reads"]
             case "kill":
                 self.training.jobs[given["job"]].kill()
+            case "interrupt" if "at" in given:
+                self.training.interruptions[given["job"]] = given["at"]
             case "interrupt":
                 self.training.jobs[given["job"]].interrupt()
             case "expire":

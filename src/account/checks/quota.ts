@@ -9,13 +9,19 @@ const longest = "Longest run time for a training job";
 /** Whether the account may have one more machine of the type now, and for so long. */
 export async function checkQuota(aws: Aws, wanted: Wanted): Promise<Check> {
   const name = "quota";
-  const { instance, spot, maxSeconds, region } = wanted;
+  const { instance, fallbacks = [], spot, maxSeconds, region } = wanted;
   const kind = spot ? "spot training job usage" : "training job usage";
   const type = `${instance} for ${kind}`;
+  const others = fallbacks.map((other) => [other, `${other} for ${kind}`] as const);
   const all = `Number of instances across all ${spot ? "spot " : ""}training jobs`;
   try {
     const [quotas, running] = await Promise.all([
-      (await aws.quotas()).find("sagemaker", [type, all, longest]),
+      (await aws.quotas()).find("sagemaker", [
+        type,
+        ...others.map(([, quota]) => quota),
+        all,
+        longest,
+      ]),
       runningJobs(aws),
     ]);
     const ofType = quotas.get(type);
@@ -23,10 +29,12 @@ export async function checkQuota(aws: Aws, wanted: Wanted): Promise<Check> {
       const message = `AWS tells no quota "${type}" in ${region}: the type may not exist there`;
       return { name, result: "warning", message };
     }
-    const same = running?.filter((job) => job.instance === instance && job.spot === spot).length;
-    const every = running?.filter((job) => job.spot === spot).length;
+    const inUse = (one?: string) =>
+      running?.filter((job) => job.spot === spot && (one ?? job.instance) === job.instance).length;
+    const [same, every] = [inUse(instance), inUse()];
     for (const [quota, used] of [
       [ofType, same],
+      ...others.map(([other, name]) => [quotas.get(name), inUse(other)] as const),
       [quotas.get(all), every],
     ] as const) {
       if (quota === undefined || quota.value >= (used ?? 0) + 1) continue;

@@ -5,7 +5,7 @@ import type { TargetStatus } from "../../run/attempt.ts";
 import { lockHolder, withLock } from "../../store/lock.ts";
 import { isAlive } from "../../store/process.ts";
 import { sortLines } from "../lines.ts";
-import type { Capabilities, Reading, RunRef, Submission, Target } from "../target.ts";
+import type { Capabilities, Continuation, Reading, RunRef, Submission, Target } from "../target.ts";
 import { attemptFiles } from "./files.ts";
 import { layOut } from "./layout.ts";
 import { lastLines, readLog } from "./log.ts";
@@ -70,7 +70,8 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
     return { state: events.some((event) => event.type === "end") ? "ended" : "gone" };
   }
 
-  async function submit(submission: Submission): Promise<void> {
+  async function submit(submission: Submission | Continuation): Promise<void> {
+    if ("kept" in submission) throw new TypeError("this machine keeps nothing by itself");
     const files = attemptFiles(submission);
     await mkdir(dirname(files.lock), { recursive: true });
     await withLock(files.lock, { sleep }, async () => {
@@ -144,6 +145,7 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
       ...(await checkTrackers(python, env, plan)),
     ],
     occupant: () => machineHolder({ env, home }),
+    kept: () => Promise.resolve(null),
     submit,
     rehearse: () => Promise.resolve([]), // a process of this machine is no request
     status,

@@ -8,7 +8,9 @@ import type { TargetStatus } from "../../run/attempt.ts";
 import type { Price } from "../../run/cost.ts";
 import type { Plan } from "../../run/plan.ts";
 import type { Capabilities, Reading, RunRef, Target } from "../target.ts";
+import { checkPlan } from "./constraints.ts";
 import type { InputOptions } from "./inputs.ts";
+import { keptInputs } from "./kept.ts";
 import { cloudOf } from "./limits.ts";
 import { checkPackages } from "./packages.ts";
 import { machineOf, placeOf } from "./place.ts";
@@ -58,7 +60,9 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
   }
 
   async function preflight(plan: Plan) {
-    const { region, bucket, roleArn, image, spot, kmsKey } = cloudOf({ plan, run: "this plan" });
+    checkPlan(plan);
+    const cloud = cloudOf({ plan, run: "this plan" });
+    const { region, bucket, roleArn, image, spot, fallbacks, kmsKey } = cloud;
     const hasToken = sending?.variables !== undefined && asksHub(plan);
     const wanted: Wanted = {
       region,
@@ -67,6 +71,7 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
       image,
       spot,
       instance: plan.machine.name,
+      fallbacks,
       maxSeconds: plan.limits.maxSeconds ?? 0,
       job: "moxi-preflight-a1", // no run has its name yet, and policies know only the prefix
       ...(hasToken && { secrets: { kmsKey } }),
@@ -127,10 +132,11 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     name: "sagemaker",
     capabilities,
     machines: () => Promise.resolve([machineOf(wishes)]),
-    cloud: () => placeOf(wishes, aws),
+    cloud: (model) => placeOf(wishes, aws, model),
     price,
     preflight,
     occupant: () => Promise.resolve(null),
+    kept: (refs) => keptInputs(aws, refs),
     submit: (submission) => submitAttempt(submission, toSend()),
     rehearse: (submission) => rehearseSubmit(submission, toSend()),
     status,
