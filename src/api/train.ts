@@ -59,8 +59,14 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
   const loaded = await load(context, options.flags);
   for (const text of loaded.warnings) context.host.notify({ type: "warning", text });
   const runs = runsFolder(loaded.folder);
-  const { plan, submission, price } = await planRun(context, loaded, options.plan);
+  const planned = await planRun(context, loaded, options.plan);
+  const { plan, submission, price } = planned;
 
+  if (chosen !== undefined && planned.target.capabilities.remote) {
+    const { adoptExact } = await import("./elsewhere.ts");
+    // Another machine may have started it. What keeps the cloud from telling, the checks will say.
+    await adoptExact(planned.target, runs, chosen).catch(() => false);
+  }
   const known = await sameRun(context, runs, plan, chosen);
   if (known.attach !== null) {
     return { run: known.attach, created: false, previous: known.previous, plan };

@@ -16,6 +16,12 @@ export const wait = {
   withNegated: false,
 } as const;
 
+export const pull = {
+  kind: "boolean",
+  brief: "bring the model here when a cloud run succeeds (--no-pull)",
+  default: true,
+} as const;
+
 export type RunArgs = [run?: string];
 
 /** The run that a command is about. */
