@@ -1,4 +1,5 @@
 import { isMoxiError, MoxiError, toMoxiError } from "../base/errors.ts";
+import type { Attempt } from "../run/attempt.ts";
 import { normalRunId } from "../run/id.ts";
 import { withLock } from "../store/lock.ts";
 import { pickRun, runNotFound } from "../store/find.ts";
@@ -82,7 +83,8 @@ export async function refresh(
   if (kept === undefined) return record; // it is being submitted
   // What was kept first counts; what is here beyond it is being submitted.
   const attempts = [...kept.attempts, ...record.attempts.slice(kept.attempts.length)];
-  if (JSON.stringify(attempts) === JSON.stringify(record.attempts)) return record;
+  const same = (one: Attempt | undefined, other: Attempt) => one?.nonce === other.nonce;
+  if (attempts.every((each, index) => same(record.attempts[index], each))) return record;
   const fresh = { ...record, attempts };
   try {
     const options = { sleep: clock.sleep.bind(clock), patienceMs: 0 };

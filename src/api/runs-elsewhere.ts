@@ -28,18 +28,27 @@ export async function lookElsewhere(
   records: readonly RunRecord[],
   { limit, all }: ElsewhereOptions,
 ): Promise<{ readonly known: readonly RunSummary[]; readonly others: readonly RunSummary[] }> {
-  const open = opener(context);
+  const [late, done] = [new AbortController(), new AbortController()];
+  const bell = context.clock.sleep(patienceMs, done.signal).then(() => late.abort());
+  const { signal } = late;
+  const open = opener(context, signal);
   const known = Promise.all(
     records.map(async (record) => {
       try {
-        return await inTime(context, look(context, await open(record.plan), record));
+        return await inTime(signal, look(context, await open(record.plan), record));
       } catch (error) {
         return (await remembered(record)) ?? unknown(record, error);
       }
     }),
   );
-  const others = all ? elsewhere(context, limit) : Promise.resolve([]);
-  return { known: await known, others: await others };
+  const others = all ? inTime(signal, elsewhere(context, limit, signal)) : Promise.resolve([]);
+  try {
+    const [told, rest] = await Promise.all([known, others]);
+    return { known: told, others: rest };
+  } finally {
+    done.abort();
+    await bell;
+  }
 }
 
 interface Opened {
@@ -49,18 +58,18 @@ interface Opened {
 }
 
 /** Opens each region once, and asks each once for its list. */
-function opener(context: Context): (plan: Plan) => Promise<Opened> {
+function opener(context: Context, signal: AbortSignal): (plan: Plan) => Promise<Opened> {
   const opened = new Map<string, Promise<Opened>>();
   return (plan) => {
     const key = `${plan.target} ${plan.cloud?.region}`;
-    const known = opened.get(key) ?? inTime(context, openPlace(context, plan));
+    const known = opened.get(key) ?? inTime(signal, openPlace(context, plan, signal));
     opened.set(key, known);
     return known;
   };
 }
 
-async function openPlace(context: Context, plan: Plan): Promise<Opened> {
-  const target = await openTarget(context, plan.target, { plan });
+async function openPlace(context: Context, plan: Plan, signal: AbortSignal): Promise<Opened> {
+  const target = await openTarget(context, plan.target, { plan, signal });
   const runs = await target.list({ limit: listed });
   return { target, list: new Map(runs.map((each) => [each.run, each])) };
 }
@@ -99,8 +108,12 @@ function unknown(record: RunRecord, error: unknown): RunSummary {
   return { ...nothing(record.run), ...planned(record), status: "unknown", error: message };
 }
 
-async function elsewhere(context: Context, limit: number | null): Promise<readonly RunSummary[]> {
-  const targets = await openElsewhere(context);
+async function elsewhere(
+  context: Context,
+  limit: number | null,
+  signal: AbortSignal,
+): Promise<readonly RunSummary[]> {
+  const targets = await openElsewhere(context, signal);
   if (targets.length === 0) {
     throw new MoxiError("E_AWS_SETTINGS", "no cloud is set up here that could know other runs", {
       hint: "write AWS_REGION and credentials into .env, or AWS_PROFILE",
@@ -121,17 +134,16 @@ async function elsewhere(context: Context, limit: number | null): Promise<readon
 }
 
 /** Gives up waiting, so that a cloud which does not answer keeps nobody from the other runs. */
-async function inTime<T>({ clock }: Context, work: Promise<T>): Promise<T> {
-  const done = new AbortController();
-  const late = clock.sleep(patienceMs, done.signal).then(() => {
-    throw new MoxiError("E_NETWORK", `no answer within ${patienceMs / 1000} s`, {
-      hint: "check the network, then run the same command again",
-    });
+async function inTime<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const late = new Promise<never>((_done, fail) => {
+    const giveUp = () =>
+      fail(
+        new MoxiError("E_NETWORK", `no answer within ${patienceMs / 1000} s`, {
+          hint: "check the network, then run the same command again",
+        }),
+      );
+    if (signal.aborted) giveUp();
+    else signal.addEventListener("abort", giveUp, { once: true });
   });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    late.catch(() => {}); // it loses against the work
-    done.abort();
-  }
+  return Promise.race([work, late]);
 }

@@ -50,10 +50,13 @@ const awsVariables = [
 ];
 
 /** The targets that may know runs which were started from other machines. */
-export async function openElsewhere(context: Context): Promise<readonly Target[]> {
+export async function openElsewhere(
+  context: Context,
+  signal?: AbortSignal,
+): Promise<readonly Target[]> {
   const environment = readEnvironment(findProject(context.cwd).folder, context.env);
   if (environment.find(...awsVariables) === undefined) return [];
-  return [await openSageMaker(context, {})];
+  return [await openSageMaker(context, { signal })];
 }
 
 async function openLocal(
@@ -83,7 +86,10 @@ async function openSageMaker(
     import("../targets/sagemaker/index.ts"),
   ]);
   const region = plan?.cloud?.region;
-  const aws = await openAws({ env, home, host }, region === undefined ? {} : { region });
+  const aws = await openAws(
+    { env, home, host },
+    { ...(region && { region }), ...(signal && { signal }) },
+  );
   const bucket = plan?.cloud?.bucket ?? env["AWS_S3_BUCKET"]?.trim();
   const options = { aws, host, clock, bucket, ...pollOption(env["MOXI_POLL_SECONDS"]) };
   if (loaded === undefined) return createSageMakerTarget(options);

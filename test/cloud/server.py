@@ -152,6 +152,8 @@ class Cloud:
                 self.training.interruptions[given["job"]] = given["at"]
             case "interrupt":
                 self.training.jobs[given["job"]].interrupt()
+            case "logs":
+                self.training.settings.log_delay = given["delay"]
             case "expire":
                 self.identities.expire(given["key"])
             case "trace":

@@ -1,6 +1,8 @@
 """Each rule of BEHAVIOUR.md, asked by boto3 and never by Moxi."""
 
+import io
 import json
+import tarfile
 import time
 
 import pytest
@@ -354,6 +356,28 @@ def test_faults_come_when_ordered(cloud, submit):
         submit(HELLO, TrainingJobName="answer-lost")
     assert not isinstance(lost.value, ClientError)
     assert cloud.finish("answer-lost")["TrainingJobStatus"] == "Completed"
+
+
+def test_a_model_is_one_archive_unless_it_is_asked_not_to_be(cloud, submit):
+    write = "open(__import__('os').environ['MOXI_ML_ROOT'] + '/model/weights', 'w').write('w')"
+    job = submit(write, OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/moxi/models/packed"})
+    uri = cloud.finish(job)["ModelArtifacts"]["S3ModelArtifacts"]
+    assert uri == f"s3://{BUCKET}/moxi/models/packed/{job}/output/model.tar.gz"
+    key = uri.removeprefix(f"s3://{BUCKET}/")
+    packed = cloud.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert archive.extractfile("./weights").read() == b"w"
+
+
+def test_log_lines_come_late_where_that_is_ordered(cloud, submit):
+    cloud.order("logs", delay=1)
+    try:
+        job = submit("print('last words')")
+        cloud.finish(job)
+        assert not cloud.has_log(job)
+        cloud.await_line(job, "last words")
+    finally:
+        cloud.order("logs", delay=None)
 
 
 def test_a_status_filter_is_applied_after_the_page_is_taken(cloud, submit):
