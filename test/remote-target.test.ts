@@ -142,8 +142,9 @@ describe("a job that fails, when its last lines come late", () => {
     const submission = await newRun(sender, "fall silent after raise 2");
     await sender.submit(submission);
     while ((await target.status(submission)).state === "gone") await clock.sleep(5);
-    const { events } = await watch(target, submission);
+    const { events, logs } = await watch(target, submission);
     expect(events.at(-1)).toMatchObject({ type: "end", outcome: "failed" });
+    expect(logs.at(-1)).toBe("ValueError: the last line of the traceback");
   });
 });
 
