@@ -18,7 +18,7 @@ export const wait = {
 
 export const pull = {
   kind: "boolean",
-  brief: "bring the model here when a cloud run succeeds (--no-pull)",
+  brief: "bring a cloud run's model here at its end; --no-pull leaves it",
   default: true,
 } as const;
 

@@ -19,8 +19,8 @@ export const pull = buildCommand<PullFlags, RunArgs, Cli>({
       what: {
         kind: "enum",
         values: pullable,
-        placeholder: pullable.join("|"),
-        brief: "what to bring (the adapter or model)",
+        placeholder: "PART",
+        brief: `${pullable.join(", ")} (what was made)`,
         optional: true,
       },
       output: {
