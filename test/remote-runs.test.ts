@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { PullResult } from "../src/api/pull.ts";
 import type { RunSummary } from "../src/api/runs.ts";
 import { ensurePython } from "../src/python/ensure.ts";
@@ -15,6 +15,9 @@ import { rehearsalImage, startCloud } from "./cloud/start.ts";
 import type { Cloud } from "./cloud/start.ts";
 import { createProject, exampleRows } from "./project.ts";
 import type { Finished, Project } from "./project.ts";
+
+// Two real trainings, each of which loads PyTorch first, beside whatever else this machine does.
+vi.setConfig({ testTimeout: 400_000, hookTimeout: 400_000 });
 
 let cloud: Cloud;
 let python: string;
@@ -95,7 +98,7 @@ const show = async (project: Project, ...run: string[]): Promise<View> =>
   JSON.parse((await project.moxi("show", "--json", ...run)).stdout);
 
 async function until<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
-  for (let tries = 0; tries < 300; tries++) {
+  for (let tries = 0; tries < 900; tries++) {
     const found = await look();
     if (found !== undefined && found !== false) return found;
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -212,6 +215,36 @@ describe("a run that another machine has started", () => {
     expect(
       (await readdir(join(first.folder, ".."))).filter((name) => name.startsWith(".")),
     ).toEqual([]);
+  });
+
+  it("is brought again where a try was broken off, and that alone fails no run", async () => {
+    // The command that started it, given again, follows it to its end and brings its model.
+    const fault = { operation: "GetObject", kind: "denied", within: "/models/", skip: 5 };
+    await cloud.order("fault", fault);
+    const again = await home.moxi("train", "--yes", "--run-id", run, "--json");
+    expect([again.code, again.stderr]).toEqual([0, ""]);
+    const told = lines(again.stdout);
+    const { view } = told.at(-1) as unknown as { view: View };
+    expect(view.artifact!.path).toMatch(/^s3:/);
+    expect(told.at(-2)).toMatchObject({
+      type: "notice",
+      notice: {
+        type: "warning",
+        text: expect.stringContaining("the model was not brought here: cannot read"),
+        hint: expect.stringContaining("moxi pull"),
+      },
+    });
+    const folder = join(home.folder, ".moxi/runs", run);
+    expect(await readdir(folder)).not.toContain("model");
+    await cloud.order("trace");
+    const rest = pulled(await home.moxi("pull", "--json"));
+    expect(rest.resumedBytes).toBeGreaterThan(0);
+    expect(rest.resumedBytes).toBeLessThan(rest.bytes);
+    const asked = (await cloud.order("trace")) as { operation: string; values: { Key?: string } }[];
+    const sent = asked.filter(
+      ({ operation, values }) => operation === "GetObject" && values.Key!.includes("/models/"),
+    );
+    expect(sent.length).toBeLessThan(rest.files);
   });
 
   it("brings its newest checkpoint and its curve", async () => {

@@ -78,7 +78,7 @@ class Cloud:
                         "needs": [[need.action, need.resource] for need in call.needs],
                     }
                 )
-            lost = self.faults.take(call.operation)
+            lost = self.faults.take(call.operation, call.values)
             for need in call.needs:
                 self.judge.demand(principal, need)
             answer = self._answer(call, principal) or self._moto
