@@ -9,7 +9,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from "vit
 import { openAws } from "../src/aws/aws.ts";
 import type { Aws } from "../src/aws/aws.ts";
 import type { CreateTrainingJobRequest } from "../src/aws/sagemaker.ts";
+import { sha256 } from "../src/base/hash.ts";
 import { silentHost } from "../src/base/host.ts";
+import type { Notice } from "../src/base/host.ts";
 import type { EndEvent, RunEvent } from "../src/run/event.ts";
 import { newRunId } from "../src/run/id.ts";
 import { freezePlan } from "../src/run/plan.ts";
@@ -257,6 +259,32 @@ describe("a model that is fetched", () => {
     expect(await readFile(join(folder, "weights"), "utf8")).toBe("trained");
     const beside = await readdir(submission.folder);
     expect(beside.filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  it("is a checkpoint that is whole, by its sizes and its hashes", async () => {
+    const told: string[] = [];
+    const host = { notify: (notice: Notice) => void told.push(notice.text) };
+    const target = createSageMakerTarget({ aws, host, clock });
+    const submission = await newRun(openTarget(), "finish");
+    const top = `moxi/checkpoints/${submission.run}/`;
+    const write = async (step: string, weights: string, listed: string) => {
+      const files = { weights: { bytes: weights.length, sha256: sha256(listed) } };
+      await put(`${top}${step}/weights`, weights);
+      await put(`${top}${step}/manifest.json`, JSON.stringify({ files }));
+    };
+    await write("step-000008", "good", "good");
+    await write("step-000009", "evil", "good");
+    await put(`${top}step-000010/weights`, "torn");
+    await put(`${top}events.ndjson`, "");
+    const folder = join(submission.folder, "checkpoints");
+    const fetched = await target.fetch(submission, "checkpoint", folder);
+    expect(fetched).toMatchObject({ folder: join(folder, "step-000008"), files: 2 });
+    expect(await readFile(join(fetched.folder, "weights"), "utf8")).toBe("good");
+    expect(await readdir(folder)).toEqual(["step-000008"]);
+    expect(told.filter((text) => text.includes("is not whole"))).toEqual([
+      "the checkpoint step-000010 is not whole: an older one is taken",
+      "the checkpoint step-000009 is not whole: an older one is taken",
+    ]);
   });
 
   it("is refused where it is not what the run told of, and nothing takes its place", async () => {

@@ -38,13 +38,14 @@ export async function openTarget(
   }
 }
 
-/** Variables that say that somebody uses AWS here; without any of them it is not asked. */
+/** Variables that say that somebody uses AWS here; a region alone is often set for other programs. */
 const awsVariables = [
-  "AWS_REGION",
-  "AWS_DEFAULT_REGION",
   "AWS_PROFILE",
   "AWS_ACCESS_KEY_ID",
   "AWS_ACCESS_KEY",
+  "AWS_WEB_IDENTITY_TOKEN_FILE",
+  "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+  "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
   "AWS_S3_BUCKET",
   "AWS_ARN_ROLE",
 ];

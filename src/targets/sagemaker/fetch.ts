@@ -121,13 +121,14 @@ async function fetchCheckpoint(
       const objects = [manifestName, ...manifest.keys()].map((file) => there.get(file)!);
       const what = `the checkpoint ${name}`;
       const place = join(folder, name);
-      const check = async (draft: string) => {
-        if (await isWhole(draft)) return;
-        throw new MoxiError("E_S3_CHECKSUM", `${name} is not what its manifest says`, {
-          hint: "run the same command again; if it stays so, an older checkpoint has to do",
-        });
-      };
-      return fetchObjects({ bucket, prefix, objects, folder: place, what, check }, options);
+      const gathered = await gather({ bucket, prefix, objects, folder: place, what }, options);
+      const { draft, fetched } = gathered;
+      if (draft === null) return fetched;
+      if (await isWhole(draft)) {
+        await takePlace(draft, place);
+        return fetched;
+      }
+      await rm(draft, { recursive: true, force: true });
     }
     host.notify({
       type: "warning",
@@ -144,36 +145,43 @@ interface Wanted {
   readonly folder: string;
   /** In words, for the progress. */
   readonly what: string;
-  /** Looks at the files before they take their place. */
-  readonly check?: (draft: string) => Promise<void>;
+}
+
+/** Brings objects into a folder, which appears whole. */
+async function fetchObjects(wanted: Wanted, options: FetchOptions): Promise<Fetched> {
+  const { draft, fetched } = await gather(wanted, options);
+  if (draft !== null) await takePlace(draft, wanted.folder);
+  return fetched;
 }
 
 /**
- * Gathers objects beside the folder, in a draft whose name tells what they are: what is in it is
- * whole and checked, so that a repetition fetches only the rest.
+ * Gathers objects beside their folder, in a draft whose name tells what they are: what is in it is
+ * whole and checked, so that a repetition fetches only the rest. No draft where the folder has them.
  */
-async function fetchObjects(
-  { bucket, prefix, objects, folder, what, check }: Wanted,
+async function gather(
+  { bucket, prefix, objects, folder, what }: Wanted,
   { aws, host, clock }: FetchOptions,
-): Promise<Fetched> {
+): Promise<{ readonly draft: string | null; readonly fetched: Fetched }> {
   const names = objects.map(({ key }) => key.slice(prefix.length));
   requireApart(names);
   const sum = (list: readonly ObjectInfo[]) => list.reduce((total, { size }) => total + size, 0);
-  const told = { folder, files: objects.length, bytes: sum(objects) };
-  if (await holds(folder, names, objects)) return { ...told, resumedBytes: told.bytes };
+  const bytes = sum(objects);
+  const told = { folder, files: objects.length, bytes };
+  if (await holds(folder, names, objects)) {
+    return { draft: null, fetched: { ...told, resumedBytes: bytes } };
+  }
   const draft = draftOf(folder, objects);
-  const files = objects.map((object, index) => ({
-    ...object,
-    file: safePath(draft, names[index]!),
-  }));
-  const rest = [];
-  for (const file of files) if (!(await hasSize(file.file, file.size))) rest.push(file);
   await mkdir(draft, { recursive: true });
-  const sent =
-    rest.length === 0 ? 0 : (await download(aws, rest, { bucket, host, clock, what })).resumedBytes;
-  await check?.(draft);
-  await takePlace(draft, folder);
-  return { ...told, resumedBytes: told.bytes - sum(rest) + sent };
+  const rest = [];
+  for (const [index, object] of objects.entries()) {
+    const file = safePath(draft, names[index]!);
+    if (!(await hasSize(file, object.size))) rest.push({ ...object, file });
+  }
+  let resumedBytes = bytes - sum(rest);
+  if (rest.length > 0) {
+    resumedBytes += (await download(aws, rest, { bucket, host, clock, what })).resumedBytes;
+  }
+  return { draft, fetched: { ...told, resumedBytes } };
 }
 
 /** Whether the folder is what was fetched before, and nothing is missing in it. */
