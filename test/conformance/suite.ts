@@ -129,7 +129,8 @@ export function describeTarget(open: () => Promise<Harness>): void {
       const kept = await target.record(run);
       if (target.capabilities.remote) {
         expect(listed).toMatchObject([{ run, attempt: 1, status: "succeeded" }]);
-        expect(kept).toEqual({ plan, attempts: [attempt] });
+        const { name, nonce } = attempt;
+        expect(kept).toMatchObject({ plan, attempts: [{ attempt: 1, name, nonce }] });
       } else {
         expect([listed, kept]).toEqual([[], undefined]);
       }

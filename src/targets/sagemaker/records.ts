@@ -2,6 +2,7 @@ import type { Aws } from "../../aws/aws.ts";
 import type { Bucket, ObjectInfo, S3 } from "../../aws/s3.ts";
 import { isMoxiError, MoxiError } from "../../base/errors.ts";
 import { hashJson } from "../../base/hash.ts";
+import { isRecord } from "../../base/json.ts";
 import { attemptName } from "../../run/attempt.ts";
 import type { Attempt } from "../../run/attempt.ts";
 import type { RunStatus } from "../../run/fold.ts";
@@ -160,7 +161,10 @@ async function readAttempt(
   uri: string,
 ): Promise<Attempt> {
   const { attemptSchema } = await import("../../run/schemas.ts");
-  const parsed = attemptSchema.safeParse(parse(text, uri));
+  const value = parse(text, uri);
+  // How far its own machine had come with handing it over is no news of the run.
+  if (isRecord(value)) delete value["submittedAt"];
+  const parsed = attemptSchema.safeParse(value);
   const { attempt, name } = parsed.data ?? {};
   if (parsed.success && attempt === number && name === attemptName(run, number)) return parsed.data;
   throw damaged(uri, `it is not attempt ${number} of ${run}`);
