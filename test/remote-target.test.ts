@@ -1,11 +1,14 @@
 // What a cloud may do to somebody who follows a run from outside: lines that come late or are gone,
 // files that somebody else has changed, a line that breaks.
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CloudWatchLogsClient, DeleteLogGroupCommand } from "@aws-sdk/client-cloudwatch-logs";
-import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from "vitest";
+import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, test, vi } from "vitest";
+import { createContext } from "../src/api/context.ts";
+import { runs } from "../src/api/runs.ts";
+import { show } from "../src/api/show.ts";
 import { openAws } from "../src/aws/aws.ts";
 import type { Aws } from "../src/aws/aws.ts";
 import type { CreateTrainingJobRequest } from "../src/aws/sagemaker.ts";
@@ -16,6 +19,7 @@ import type { EndEvent, RunEvent } from "../src/run/event.ts";
 import { newRunId } from "../src/run/id.ts";
 import { freezePlan } from "../src/run/plan.ts";
 import { createRun, newAttempt, runsFolder } from "../src/store/runs.ts";
+import { readSeen } from "../src/store/seen.ts";
 import { follow } from "../src/targets/follow.ts";
 import { createSageMakerTarget } from "../src/targets/sagemaker/index.ts";
 import type { Submission, Target } from "../src/targets/target.ts";
@@ -25,6 +29,9 @@ import type { Cloud } from "./cloud/start.ts";
 import { standInTrainer } from "./conformance/stand-in.ts";
 import type { Behaviour } from "./conformance/suite.ts";
 import { plan } from "./fixtures/story.ts";
+
+// Each test waits for jobs that run as processes of their own.
+vi.setConfig({ testTimeout: 180_000 });
 
 const clock = {
   now: () => new Date(),
@@ -36,6 +43,7 @@ let aws: Aws;
 let project: string;
 let trainerFolder: string;
 let roleArn: string;
+let settings: Readonly<Record<string, string>>;
 let dataset: Submission["dataset"];
 let root: { s3: S3Client; logs: CloudWatchLogsClient };
 
@@ -45,6 +53,7 @@ beforeAll(async () => {
   const { account, env, roleArn: made } = await setUpAccount(cloud);
   account.close();
   roleArn = made;
+  settings = env;
   aws = await openAws({ env, home: project, host: silentHost });
   trainerFolder = await standInTrainer(project);
   dataset = { train: join(project, "train.jsonl"), eval: null };
@@ -87,7 +96,7 @@ function openTarget(changes: { aws?: Aws; bucket?: string; drainMs?: number } = 
   });
 }
 
-async function newRun(target: Target, behaviour: Behaviour): Promise<Submission> {
+async function newRun(target: Target, behaviour: Behaviour, home = project): Promise<Submission> {
   const run = newRunId(new Date());
   const { planHash: _, ...unhashed } = plan();
   const [machine] = await target.machines();
@@ -99,7 +108,7 @@ async function newRun(target: Target, behaviour: Behaviour): Promise<Submission>
     prompts: [behaviour],
   });
   const attempt = newAttempt(run, 1, "sagemaker", clock.now());
-  const { folder } = await createRun(runsFolder(project), run, frozen, attempt);
+  const { folder } = await createRun(runsFolder(home), run, frozen, attempt);
   return { run, folder, plan: frozen, attempt, dataset, modelFolder: null, adapterFolder: null };
 }
 
@@ -160,6 +169,37 @@ it("tells the story of a run whose log has expired from its checkpoints", async 
   const after = await watch(openTarget({ drainMs: 0 }), submission);
   expect(after).toEqual({ events: before.events, logs: [] });
   expect((after.events.at(-1) as EndEvent).outcome).toBe("succeeded");
+});
+
+it("knows an attempt that another machine has made since", async () => {
+  const home = join(project, "home");
+  const target = openTarget();
+  const submission = await newRun(target, "fall silent after raise 1", home);
+  const { run, folder } = submission;
+  await target.submit(submission);
+  await watch(target, submission);
+  const context = createContext({ cwd: home, home, env: settings, clock });
+  expect(await runs(context)).toMatchObject([{ run, status: "failed", step: 1, steps: 100 }]);
+  expect((await readSeen(folder))!.attempts).toBe(1);
+
+  const elsewhere = join(project, "elsewhere");
+  await mkdir(elsewhere);
+  const attempt = newAttempt(run, 2, "sagemaker", clock.now());
+  await target.submit({ ...submission, folder: elsewhere, attempt });
+  await watch(target, { ...submission, folder: elsewhere, attempt });
+  // The list has seen it to its end, and looks again all the same.
+  expect(await runs(context)).toMatchObject([{ run, status: "failed" }]);
+  expect((await readSeen(folder))!.attempts).toBe(2);
+  const view = await show(context, { run });
+  expect(view.attempts).toMatchObject([
+    { name: `${run}-a1`, outcome: "failed" },
+    { name: `${run}-a2`, outcome: "failed" },
+  ]);
+  const kept = (await readFile(join(folder, "attempts.ndjson"), "utf8")).trim().split("\n");
+  expect(kept.map((line) => JSON.parse(line).nonce)).toEqual([
+    submission.attempt.nonce,
+    attempt.nonce,
+  ]);
 });
 
 describe("what somebody else has written where a run is kept", () => {
@@ -225,6 +265,21 @@ describe("what somebody else has written where a run is kept", () => {
     const error = await target.record(run).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "E_RUN_FOLDER", message: expect.stringContaining(said) });
     expect((error as Error).message).toContain(`s3://team-data/${place}/${file}`);
+  });
+
+  it("a bucket that the job names and the user may not read", async () => {
+    await root.s3.send(new CreateBucketCommand({ Bucket: "strangers-data" }));
+    const sagemaker = await aws.sagemaker();
+    const create = (request: CreateTrainingJobRequest) =>
+      sagemaker.create({ ...request, CheckpointConfig: { S3Uri: "s3://strangers-data/moxi/x/" } });
+    const leading: Aws = { ...aws, sagemaker: () => Promise.resolve({ ...sagemaker, create }) };
+    const submission = await newRun(target, "finish");
+    await openTarget({ aws: leading }).submit(submission);
+    await expect(openTarget().record(submission.run)).rejects.toMatchObject({
+      code: "E_AWS_DENIED",
+      message: expect.stringContaining("keeps its files in s3://strangers-data"),
+      hint: expect.stringContaining("AWS_S3_BUCKET=strangers-data"),
+    });
   });
 
   it("a plan of a run that lies in another bucket", async () => {

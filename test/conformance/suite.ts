@@ -10,7 +10,12 @@ import type { LogLine, RunRef, Submission, Target } from "../../src/targets/targ
 
 /** What trainer.py is told to do by the plan's first prompt. */
 export type Behaviour =
-  "finish" | "fail" | "forge" | "confess" | "go on" | `fall silent after ${string}`;
+  | "finish"
+  | "fail"
+  | "forge"
+  | "confess"
+  | "go on"
+  | `fall silent after ${string}`;
 
 /** A target with what a test needs around it: runs to submit, and a hand that pulls the plug. */
 export interface Harness {
@@ -127,13 +132,12 @@ export function describeTarget(open: () => Promise<Harness>): void {
       const { run, plan, attempt } = submission;
       const listed = await target.list({ contains: run.slice(-4), limit: 1 });
       const kept = await target.record(run);
-      if (target.capabilities.remote) {
-        expect(listed).toMatchObject([{ run, attempt: 1, status: "succeeded" }]);
-        const { name, nonce } = attempt;
-        expect(kept).toMatchObject({ plan, attempts: [{ attempt: 1, name, nonce }] });
-      } else {
-        expect([listed, kept]).toEqual([[], undefined]);
-      }
+      const { name, nonce } = attempt;
+      const known = [
+        [{ run, attempt: 1, status: "succeeded" }],
+        { plan, attempts: [{ attempt: 1, name, nonce }] },
+      ];
+      expect([listed, kept]).toMatchObject(target.capabilities.remote ? known : [[], undefined]);
     });
 
     it("is not started again when it is submitted again", async () => {
