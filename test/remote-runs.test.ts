@@ -127,7 +127,7 @@ print("finite", *found.shape[:1])
 const pulled = ({ code, stdout, stderr }: Finished): PullResult => {
   expect([code, stderr]).toEqual([0, ""]);
   const told = lines(stdout).at(-1)!;
-  expect(told["type"]).toBe("pull");
+  expect(told["type"]).toBe("result");
   return told as unknown as PullResult;
 };
 

@@ -16,7 +16,7 @@ export default async function (this: Cli, flags: PullFlags, run?: string): Promi
   );
   presenter.close();
   const { out } = this.terminal;
-  if (flags.json) return writeJson(out, { type: "pull", ...done });
+  if (flags.json) return writeJson(out, { type: "result", ...done });
   out.write(`${pathText(done.folder, context.cwd)}  ${sizeText(done)}\n`);
 }
 
