@@ -64,6 +64,18 @@ const requirements: Requirements = existsSync(requirementsFile)
   ? (JSON.parse(readFileSync(requirementsFile, "utf8")) as Requirements)
   : {};
 
+const readRequirements = `
+import email, json, sys, zipfile
+from pathlib import Path
+told = {}
+for path in Path(sys.argv[1]).glob("*.whl"):
+    with zipfile.ZipFile(path) as wheel:
+        name = next(each for each in wheel.namelist() if each.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(wheel.read(name))
+    requires = [each for each in metadata.get_all("Requires-Dist") or [] if "extra ==" not in each]
+    told[path.name] = {"requires": requires, "python": metadata["Requires-Python"]}
+print(json.dumps(told))`;
+
 const asked = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const upgrade = process.argv.includes("--upgrade");
 for (const image of images) {
@@ -126,18 +138,6 @@ function keepRequirements(): void {
   const text = JSON.stringify(Object.fromEntries(kept), null, 2);
   writeFileSync(requirementsFile, `${text}\n`);
 }
-
-const readRequirements = `
-import email, json, sys, zipfile
-from pathlib import Path
-told = {}
-for path in Path(sys.argv[1]).glob("*.whl"):
-    with zipfile.ZipFile(path) as wheel:
-        name = next(each for each in wheel.namelist() if each.endswith(".dist-info/METADATA"))
-        metadata = email.message_from_bytes(wheel.read(name))
-    requires = [each for each in metadata.get_all("Requires-Dist") or [] if "extra ==" not in each]
-    told[path.name] = {"requires": requires, "python": metadata["Requires-Python"]}
-print(json.dumps(told))`;
 
 function pinsOf(file: string): string {
   const { wheels } = JSON.parse(readFileSync(file, "utf8")) as ImageLock;
