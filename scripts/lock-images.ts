@@ -60,7 +60,7 @@ const platforms = [
 /** By a wheel's file name: its Requires-Dist and Requires-Python. */
 type Requirements = Record<string, { requires: string[]; python: string | null }>;
 const requirementsFile = join(trainer, "tests/wheel-requirements.json");
-const requirements: Requirements = existsSync(requirementsFile)
+const ofWheels: Requirements = existsSync(requirementsFile)
   ? (JSON.parse(readFileSync(requirementsFile, "utf8")) as Requirements)
   : {};
 
@@ -132,7 +132,7 @@ function keepRequirements(): void {
     .flatMap((file) => (JSON.parse(readFileSync(file, "utf8")) as ImageLock).wheels)
     .map(({ file }) => file);
   const kept = [...new Set(files)].sort().flatMap((file) => {
-    const known = requirements[file];
+    const known = ofWheels[file];
     return known === undefined ? [] : [[file, known] as const];
   });
   const text = JSON.stringify(Object.fromEntries(kept), null, 2);
@@ -163,7 +163,7 @@ function chosenFiles(requirements: string, python: string, scratch: string): Loc
     more: ["--disable-pip-version-check", "--no-input"],
   });
   const told = run("python3", ["-c", readRequirements, folder], {});
-  Object.assign(requirements, JSON.parse(told) as Requirements);
+  Object.assign(ofWheels, JSON.parse(told) as Requirements);
   return readdirSync(folder)
     .sort()
     .map((file) => {
