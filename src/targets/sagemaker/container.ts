@@ -9,6 +9,7 @@ import type { InputOptions } from "./inputs.ts";
 /**
  * Makes in a folder of this machine what a container of the attempt finds below /opt/ml: the very
  * files that would be sent, under the names of the very channels, and the service's own settings.
+ * Only secrets are left out: they lie in the account.
  *
  * @param change what is another in job.json
  */
