@@ -5,12 +5,13 @@ import type { LoadedConfig } from "../config/loaded.ts";
 import type { Attempt } from "../run/attempt.ts";
 import { hasEnded } from "../run/fold.ts";
 import type { Plan } from "../run/plan.ts";
-import { appendAttempt, newAttempt, runLock } from "../store/runs.ts";
+import { appendAttempt, isUnsubmitted, newAttempt, runLock } from "../store/runs.ts";
 import { withLock } from "../store/lock.ts";
 import type { Submission, Target } from "../targets/target.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
-import { openRun, refsOf, viewOf } from "./open.ts";
+import { handOver } from "./hand-over.ts";
+import { openRun, viewOf } from "./open.ts";
 import type { OpenedRun } from "./open.ts";
 import { awaitMachine, preflight } from "./ready.ts";
 import type { WhenBusy } from "./ready.ts";
@@ -46,8 +47,10 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
   await preflight(context, target, plan);
   await awaitMachine(context, target, options);
 
-  return withLock(runLock(folder), context.clock, async () => {
+  const attempt = await withLock(runLock(folder), context.clock, async () => {
     const opened = await openRun(context, run);
+    // Whoever began this attempt was cut off: it goes on, and no second one is made.
+    if (isUnsubmitted(opened.record)) return opened.record.attempts.length;
     const { status } = await viewOf(opened);
     if (!hasEnded(status)) {
       throw new MoxiError("E_RUN_STATE", `${run} is still ${status}`, {
@@ -60,14 +63,15 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
       });
     }
     const number = opened.record.attempts.length + 1;
-    const attempt = {
+    const next = {
       ...newAttempt(run, number, plan.target, context.clock.now()),
       ...(target.capabilities.paid ? await budget(opened, target) : {}),
     };
-    const next = await appendAttempt(opened.record, attempt);
-    await target.submit({ ...refsOf(next).at(-1)!, ...files });
-    return { run, attempt: number, plan };
+    await appendAttempt(opened.record, next);
+    return number;
   });
+  await handOver(context, target, folder, files);
+  return { run, attempt, plan };
 }
 
 /** Less than this goes by before a rented machine has trained anything. */

@@ -53,6 +53,7 @@ export function newAttempt(run: string, attempt: number, target: TargetName, now
     target,
     at: now.toISOString(),
     nonce: randomBytes(16).toString("hex"),
+    submittedAt: null,
   };
 }
 
@@ -105,12 +106,27 @@ export async function appendAttempt(record: RunRecord, attempt: Attempt): Promis
     const message = `attempt ${attempt.attempt} of ${record.run} exists already`;
     throw new MoxiError("E_RUN_STATE", message, { hint: `moxi watch ${record.run}` });
   }
-  const all = [...attempts, attempt];
+  return writeAttempts(record, [...attempts, attempt]);
+}
+
+/** Whether the newest attempt may be unknown to its target: whoever submitted it did not live to say. */
+export function isUnsubmitted({ attempts }: Pick<RunRecord, "attempts">): boolean {
+  return attempts.at(-1)?.submittedAt === null;
+}
+
+/** Keeps that the target has accepted the newest attempt. Call it under the run's lock. */
+export async function markSubmitted(record: RunRecord, now: Date): Promise<RunRecord> {
+  const newest = record.attempts.at(-1)!;
+  const accepted = { ...newest, submittedAt: now.toISOString() };
+  return writeAttempts(record, [...record.attempts.slice(0, -1), accepted]);
+}
+
+async function writeAttempts(record: RunRecord, attempts: readonly Attempt[]): Promise<RunRecord> {
   // Written whole and renamed, so that a line which a crash tore does not stay between good ones.
-  const text = all.map((line) => `${JSON.stringify(line)}\n`).join("");
+  const text = attempts.map((line) => `${JSON.stringify(line)}\n`).join("");
   await writeFileAtomic(join(record.folder, "attempts.ndjson"), text);
   await sync(record.folder);
-  return { ...record, attempts: all };
+  return { ...record, attempts };
 }
 
 async function readPlan(folder: string): Promise<Plan> {
@@ -149,8 +165,13 @@ function isAttempt(value: unknown, run: string, number: number): value is Attemp
     typeof value["at"] === "string" &&
     !Number.isNaN(Date.parse(value["at"])) &&
     typeof value["nonce"] === "string" &&
-    /^[0-9a-f]{32}$/.test(value["nonce"])
+    /^[0-9a-f]{32}$/.test(value["nonce"]) &&
+    isTime(value["submittedAt"] ?? null)
   );
+}
+
+function isTime(value: unknown): boolean {
+  return value === null || (typeof value === "string" && !Number.isNaN(Date.parse(value)));
 }
 
 function readPart(file: string): string {

@@ -147,7 +147,8 @@ class Cloud:
             case "lag":
                 self.training.lag = given["reads"]
             case "kill":
-                self.training.jobs[given["job"]].kill()
+                if not self.training.jobs[given["job"]].kill():
+                    return Response(f"{given['job']} has no container", status=409)
             case "interrupt":
                 self.training.jobs[given["job"]].interrupt()
             case "expire":

@@ -7,6 +7,8 @@ import type { Host } from "../../base/host.ts";
 import type { TargetStatus } from "../../run/attempt.ts";
 import type { Price } from "../../run/cost.ts";
 import type { Plan } from "../../run/plan.ts";
+import { lockHolder } from "../../store/lock.ts";
+import { runLock } from "../../store/runs.ts";
 import type { Capabilities, Reading, RunRef, Target } from "../target.ts";
 import type { InputOptions } from "./inputs.ts";
 import { cloudOf } from "./limits.ts";
@@ -73,13 +75,18 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     return checkAccount(aws, wanted, await price(plan));
   }
 
-  async function status({ attempt }: RunRef): Promise<TargetStatus> {
+  async function status({ attempt, folder }: RunRef): Promise<TargetStatus> {
     const sagemaker = await aws.sagemaker();
     const job = await sagemaker.describe(attempt.name);
     const now = clock.now();
     if (job === undefined) {
+      if (attempt.submittedAt === null) {
+        return (await lockHolder(runLock(folder))) === undefined
+          ? { state: "gone", detail: "it was not submitted; the same command goes on with it" }
+          : { state: "starting", detail: "files are being sent" };
+      }
       // It may be so new that the service does not find it yet.
-      const age = now.getTime() - Date.parse(attempt.at);
+      const age = now.getTime() - Date.parse(attempt.submittedAt ?? attempt.at);
       return Math.abs(age) < newMs
         ? { state: "starting" }
         : { state: "gone", detail: "SageMaker has no such job" };

@@ -74,7 +74,9 @@ export function runFiles(
   secrets: readonly SecretReference[],
 ): readonly { readonly key: string; readonly text: string }[] {
   const { run, plan } = submission;
-  const { attempt, nonce } = submission.attempt;
+  // Whether it was accepted is this machine's to know, and would be old when others read it.
+  const { submittedAt: _, ...told } = submission.attempt;
+  const { attempt, nonce } = told;
   const hasModel = channels.some(({ name }) => name === "model");
   const modelPath = hasModel ? "input/data/model" : null;
   const maxSeconds = trainingSeconds(submission);
@@ -86,7 +88,7 @@ export function runFiles(
   });
   return [
     file("plan.json", plan),
-    file(`attempts/${attempt}.json`, submission.attempt),
+    file(`attempts/${attempt}.json`, told),
     file(`job-a${attempt}/job.json`, job),
   ];
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Aws } from "../../aws/aws.ts";
@@ -38,12 +39,19 @@ export interface SubmitOptions extends InputOptions {
  */
 export async function submitAttempt(submission: Submission, options: SubmitOptions): Promise<void> {
   const sent = join(submission.folder, "sent");
-  await mkdir(sent, { recursive: true });
+  // Made by this call, it says that nothing was sent of this run before.
+  const first = (await mkdir(sent, { recursive: true })) !== undefined;
   // Two commands at once would change files under each other's feet.
-  await withLock(join(sent, "lock"), options.clock, () => sendAndCreate(submission, options));
+  await withLock(join(sent, "lock"), options.clock, () =>
+    sendAndCreate(submission, options, first),
+  );
 }
 
-async function sendAndCreate(submission: Submission, options: SubmitOptions): Promise<void> {
+async function sendAndCreate(
+  submission: Submission,
+  options: SubmitOptions,
+  first: boolean,
+): Promise<void> {
   const { plan, attempt } = submission;
   const { aws, host, clock, cache, variables = {} } = options;
   const bucket = { name: cloudOf(submission).bucket };
@@ -57,7 +65,7 @@ async function sendAndCreate(submission: Submission, options: SubmitOptions): Pr
     const sent = await uploadContent(aws, files, { bucket, host, clock, prefix, cacheFile });
     channels.push(...channelsOf(input, sent.prefix));
   }
-  await sendRun(submission, options, channels, secrets);
+  await sendRun(submission, options, channels, secrets, first);
   if ((await sagemaker.create(requestFor(submission, channels))) === "created") return;
   const job = await sagemaker.describe(attempt.name);
   const isOurs = job === undefined || job.environment["MOXI_PLAN_HASH"] === plan.planHash;
@@ -117,6 +125,7 @@ async function sendRun(
   { aws, host, clock }: SubmitOptions,
   channels: readonly Channel[],
   secrets: readonly SecretReference[],
+  first: boolean,
 ): Promise<void> {
   const { run, folder } = submission;
   const bucket = { name: cloudOf(submission).bucket };
@@ -125,11 +134,19 @@ async function sendRun(
     files.map(async ({ key, text }) => {
       const path = join(folder, "sent", key.slice(`moxi/runs/${run}/`.length).replaceAll("/", "-"));
       await writeFileAtomic(path, text);
-      return { path, key };
+      // The ETag of an object that was sent whole, in a bucket without a key of its own: found, it
+      // is not sent again; not found, S3 itself compares.
+      return { path, key, md5: createHash("md5").update(text).digest("hex") };
     }),
   );
+  const s3 = await aws.s3();
+  const there = new Map(
+    (first ? [] : await s3.list(bucket, `moxi/runs/${run}/`)).map(({ key, etag }) => [key, etag]),
+  );
+  const missing = written.filter(({ key, md5 }) => there.get(key) !== `"${md5}"`);
+  if (missing.length === 0) return;
   try {
-    await upload(aws, written, { bucket, host, clock, what: "the run", ifAbsent: true });
+    await upload(aws, missing, { bucket, host, clock, what: "the run", ifAbsent: true });
   } catch (error) {
     if (!isMoxiError(error) || error.code !== "E_S3_EXISTS") throw error;
     throw new MoxiError("E_RUN_ID_TAKEN", `s3://${bucket.name}/moxi/runs/${run}/ has another run`, {
