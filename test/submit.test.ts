@@ -1,12 +1,12 @@
 // Submitting, broken off at every step: the same command again goes on with the same run, makes
 // exactly one job, and sends no byte a second time.
-import { chmod, mkdir, readdir, writeFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { setUpAccount } from "./cloud/account.ts";
 import { startProxy } from "./cloud/proxy.ts";
 import type { Intervention, Passing, Proxy } from "./cloud/proxy.ts";
-import { rehearsalImage, startCloud } from "./cloud/start.ts";
+import { idleImage, rehearsalImage, startCloud } from "./cloud/start.ts";
 import type { Cloud } from "./cloud/start.ts";
 import { createProject, exampleRows } from "./project.ts";
 import type { Finished, Project, Running } from "./project.ts";
@@ -18,11 +18,8 @@ let image: Project;
 let project: Project;
 
 beforeAll(async () => {
-  // An image whose Python does nothing: its jobs run until they are stopped.
   image = await createProject();
-  const python = await image.write("python3", "#!/bin/sh\nexec sleep 600\n");
-  await chmod(python, 0o755);
-  cloud = await startCloud(python);
+  cloud = await startCloud(await idleImage(image.folder));
   proxy = await startProxy(cloud.endpoint);
   const made = await setUpAccount(cloud);
   made.account.close();

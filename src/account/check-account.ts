@@ -4,6 +4,7 @@ import type { Price } from "../run/cost.ts";
 import { checkBucket } from "./checks/bucket.ts";
 import { checkIdentity } from "./checks/identity.ts";
 import { checkImage } from "./checks/image.ts";
+import { checkKey } from "./checks/key.ts";
 import { checkPermissions } from "./checks/permissions.ts";
 import { checkPrice } from "./checks/price.ts";
 import { checkQuota } from "./checks/quota.ts";
@@ -23,26 +24,32 @@ export async function checkAccount(
   const { check, identity } = await checkIdentity(aws);
   if (identity === undefined) return [check];
   const { account, arn } = identity;
-  const role = await checkRole(aws, wanted, account);
-  const others = await Promise.all([
-    checkBucket(aws, wanted, account),
+  const key = checkKey(wanted, account);
+  const you = { name: "your permissions", who: arn.split(":").at(-1)!, arn };
+  const yourRights = checkPermissions(aws, you, submitterGrants(wanted, account));
+  const mayList = yourRights.then(({ lacking }) => lacking && !lacking.has("s3:ListBucket"));
+  const [role, bucket, yours, theirs, quota, image] = await Promise.all([
+    checkRole(aws, wanted, account),
+    checkBucket(aws, wanted, account, mayList),
+    yourRights,
     checkPermissions(
       aws,
-      { name: "your permissions", who: arn.split(":").at(-1)!, arn },
-      submitterGrants(wanted, account),
+      { name: "role permissions", who: "the role", arn: wanted.roleArn },
+      executionGrants(wanted, account),
     ),
-    // A role that is not there can do nothing: one failure is enough.
-    ...(role.result === "failed"
-      ? []
-      : [
-          checkPermissions(
-            aws,
-            { name: "role permissions", who: "the role", arn: wanted.roleArn },
-            executionGrants(wanted, account),
-          ),
-        ]),
     checkQuota(aws, wanted),
     checkImage(aws, wanted),
   ]);
-  return [check, role, ...others, checkPrice(price, wanted)];
+  return [
+    check,
+    role,
+    bucket,
+    yours.check,
+    // Of a role that is not there nobody knows what it may: one failure is enough.
+    ...(role.result === "failed" && theirs.lacking === undefined ? [] : [theirs.check]),
+    ...(key === undefined ? [] : [key]),
+    ...quota,
+    image,
+    checkPrice(price, wanted),
+  ];
 }

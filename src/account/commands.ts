@@ -1,4 +1,20 @@
+import type { Check } from "../run/check.ts";
 import type { Grant } from "./grants.ts";
+
+/** How what is missing is granted to a user or role, and nothing more. */
+export function grantRemedy(
+  holder: string,
+  name: string,
+  grants: readonly Grant[],
+): Pick<Check, "hint" | "command"> {
+  if (holder.includes(":role/aws-reserved/sso.amazonaws.com/")) {
+    const hint =
+      "somebody who manages IAM Identity Center adds it to your permission set; docs/training-on-aws.md has the whole policy";
+    return { hint };
+  }
+  const hint = "somebody who manages the account types this:";
+  return { hint, command: grantCommand(holder, name, grants) };
+}
 
 /** An aws-cli command that grants what is missing to a user or role, and nothing more. */
 export function grantCommand(holder: string, name: string, grants: readonly Grant[]): string {
@@ -13,7 +29,7 @@ export function grantCommand(holder: string, name: string, grants: readonly Gran
   };
   const [, kind, owner] = /:(user|role)\/(?:.*\/)?([^/]+)$/.exec(holder) ?? [];
   const policy = `--policy-name ${name} --policy-document ${quoted(JSON.stringify(document))}`;
-  return `aws iam put-${kind}-policy --${kind}-name ${owner} ${policy}`;
+  return `aws iam put-${kind}-policy --${kind}-name ${quoted(owner ?? "")} ${policy}`;
 }
 
 function condition(context: NonNullable<Grant["context"]>) {

@@ -10,6 +10,18 @@ export interface Grant extends Question {
   readonly purpose: string;
 }
 
+/** The key as policies know it; undefined for an alias, which they do not. */
+export function keyArn(
+  { kmsKey, region, roleArn }: Pick<Wanted, "kmsKey" | "region" | "roleArn">,
+  account: string,
+): string | undefined {
+  if (kmsKey === undefined || kmsKey === null) return undefined;
+  if (/^arn:[^:]+:kms:[^:]+:\d{12}:key\//.test(kmsKey)) return kmsKey;
+  const partition = roleArn.split(":")[1] ?? "aws";
+  if (!/^(?:mrk-)?[0-9a-f-]{32,36}$/i.test(kmsKey)) return undefined;
+  return `arn:${partition}:kms:${region}:${account}:key/${kmsKey}`;
+}
+
 const logGroup = "/aws/sagemaker/TrainingJobs";
 
 /** What whoever submits a job must be allowed, besides reading prices and quotas. */
@@ -54,6 +66,7 @@ export function submitterGrants(wanted: Wanted, account: string): Grant[] {
       resource: `arn:${partition}:logs:${region}:${account}:log-group:${logGroup}`,
     },
     ...(wanted.secrets === undefined ? [] : storingGrants(storeOf(wanted, account))),
+    ...keyGrants(wanted, account, [["read what the job has encrypted", "kms:Decrypt"]]),
   ];
 }
 
@@ -86,8 +99,12 @@ export function executionGrants(wanted: Wanted, account: string): Grant[] {
       resource: stream,
     },
     ...(wanted.secrets === undefined ? [] : readingGrants(storeOf(wanted, account))),
+    ...keyGrants(wanted, account, [
+      ["encrypt what it leaves", "kms:Encrypt", "kms:GenerateDataKey"],
+      ["read it again", "kms:Decrypt"],
+    ]),
   ];
-  if (parts !== undefined) {
+  if (parts?.region === region) {
     grants.push({
       purpose: "fetch its image",
       actions: ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
@@ -100,4 +117,16 @@ export function executionGrants(wanted: Wanted, account: string): Grant[] {
 function storeOf({ region, roleArn, secrets }: Wanted, account: string): SecretStore {
   const partition = roleArn.split(":")[1] ?? "aws";
   return { partition, region, account, kmsKey: secrets?.kmsKey ?? null };
+}
+
+/** Nothing where no key is wanted, or none whose name policies know. */
+function keyGrants(
+  wanted: Wanted,
+  account: string,
+  grants: readonly (readonly [purpose: string, ...actions: string[]])[],
+): Grant[] {
+  const resource = keyArn(wanted, account);
+  // A key of another region cannot be used by anybody, which its own check says.
+  if (resource?.split(":")[3] !== wanted.region) return [];
+  return grants.map(([purpose, ...actions]) => ({ purpose, actions, resource }));
 }

@@ -15,6 +15,12 @@ export interface Wanted {
   readonly job: string;
   /** The job reads a token, encrypted by this KMS key or by the account's own. */
   readonly secrets?: { readonly kmsKey: string | null };
+  /** Machines to take where there is none of the type. */
+  readonly fallbacks?: readonly string[];
+  /** The machine is kept for the next job. */
+  readonly warmPool?: boolean;
+  /** Encrypts the disk and what the job leaves: a KMS key's id, ARN or alias. */
+  readonly kmsKey?: string | null;
 }
 
 /** An image's address in its parts; undefined for one that is in no registry of AWS's. */

@@ -36,6 +36,8 @@ export interface TrainingJob {
   readonly trainedSeconds: number | undefined;
   /** The instance type; empty while the service chooses one of several. */
   readonly instance: string;
+  /** How many of them. */
+  readonly count: number;
   readonly spot: boolean;
   /** The environment of the container: what tells our jobs from a stranger's of the same name. */
   readonly environment: Readonly<Record<string, string>>;
@@ -118,6 +120,7 @@ function told(job: DescribeTrainingJobResponse): TrainingJob {
     billedSeconds: job.BillableTimeInSeconds,
     trainedSeconds: job.TrainingTimeInSeconds,
     instance: job.ResourceConfig?.InstanceType ?? "",
+    count: job.ResourceConfig?.InstanceCount ?? 1,
     spot: job.EnableManagedSpotTraining ?? false,
     environment: job.Environment ?? {},
   };

@@ -20,6 +20,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from buckets import Buckets
 from call import Call
 from faults import Faults
 from identity import ACCOUNT, Identities, verify_signature
@@ -37,7 +38,7 @@ class Cloud:
 
     def __init__(self, endpoint: str, folder: Path, node: str, settings: Settings) -> None:
         self.identities, self.judge, self.faults = Identities(), Judge(node), Faults()
-        self.images, self.quotas = Images(), Quotas()
+        self.images, self.quotas, self.buckets = Images(), Quotas(), Buckets()
         self.training = Training(
             self.identities, self.judge, self.images, self.quotas, folder, endpoint, settings
         )
@@ -79,6 +80,7 @@ class Cloud:
                     }
                 )
             lost = self.faults.take(call.operation)
+            self.buckets.refuse(call)
             for need in call.needs:
                 self.judge.demand(principal, need)
             answer = self._answer(call, principal) or self._moto
@@ -140,6 +142,8 @@ class Cloud:
                 self.quotas.set(given["name"], given["value"], given.get("applied", True))
             case "fault":
                 self.faults.order(**given)
+            case "stranger":
+                self.buckets.strangers.add(given["bucket"])
             case "image":
                 self.images.add(Image(given["uri"], given["digest"], given.get("python")))
             case "capacity":

@@ -1,4 +1,6 @@
 import type { Aws } from "../../aws/aws.ts";
+import type { Quota } from "../../aws/quotas.ts";
+import type { TrainingJob } from "../../aws/sagemaker.ts";
 import { toMoxiError } from "../../base/errors.ts";
 import { formatDuration } from "../../base/format.ts";
 import type { Check } from "../../run/check.ts";
@@ -6,86 +8,129 @@ import type { Wanted } from "../wanted.ts";
 
 const longest = "Longest run time for a training job";
 
-/** Whether the account may have one more machine of the type now, and for so long. */
-export async function checkQuota(aws: Aws, wanted: Wanted): Promise<Check> {
+/**
+ * Whether the account may have one more machine of the type now, and for so long; and whether its
+ * fallbacks and its warm pool are allowed, without which the job runs too.
+ */
+export async function checkQuota(aws: Aws, wanted: Wanted): Promise<readonly Check[]> {
   const name = "quota";
-  const { instance, spot, maxSeconds, region } = wanted;
-  const kind = spot ? "spot training job usage" : "training job usage";
-  const type = `${instance} for ${kind}`;
+  const { instance, spot, maxSeconds, region, fallbacks = [], warmPool = false } = wanted;
+  const usage = (type: string) => `${type} for ${spot ? "spot " : ""}training job usage`;
+  const type = usage(instance);
   const all = `Number of instances across all ${spot ? "spot " : ""}training jobs`;
+  const pool = `${instance} for training warm pool usage`;
+  const others = fallbacks.map(usage);
   try {
-    const [quotas, running] = await Promise.all([
-      (await aws.quotas()).find("sagemaker", [type, all, longest]),
+    const names = [type, all, longest, ...others, ...(warmPool ? [pool] : [])];
+    const [quotas, jobs] = await Promise.all([
+      (await aws.quotas()).find("sagemaker", names),
       runningJobs(aws),
     ]);
-    const ofType = quotas.get(type);
-    if (ofType === undefined) {
-      const message = `AWS tells no quota "${type}" in ${region}: the type may not exist there`;
-      return { name, result: "warning", message };
-    }
-    const same = running?.filter((job) => job.instance === instance && job.spot === spot).length;
-    const every = running?.filter((job) => job.spot === spot).length;
+    const count = (counted: readonly Running[]) => counted.reduce((sum, job) => sum + job.count, 0);
+    const same = jobs?.known.filter((job) => job.instance === instance && job.spot === spot) ?? [];
+    const every = jobs?.known.filter((job) => job.spot === spot) ?? [];
+    const failures: Check[] = [];
     for (const [quota, used] of [
-      [ofType, same],
-      [quotas.get(all), every],
+      [quotas.get(type), count(same)],
+      [quotas.get(all), count(every)],
     ] as const) {
-      if (quota === undefined || quota.value >= (used ?? 0) + 1) continue;
-      const now = used === undefined || used === 0 ? "" : `, and ${used} run now`;
-      const desired = (used ?? 0) + 1;
-      return {
+      if (quota === undefined || quota.value >= used + 1) continue;
+      const now = used === 0 ? "" : `, and ${used} ${used === 1 ? "runs" : "run"} now`;
+      failures.push({
         name,
         code: "E_AWS_QUOTA",
         result: "failed",
-        message: `the quota "${quota.name}" is ${quota.value}${now}`,
+        message: `the quota "${quota.name}" is ${quota.value} in ${region}${now}`,
         hint:
-          quota.value === 0 || used === 0 || used === undefined
-            ? `aws service-quotas request-service-quota-increase --service-code sagemaker --quota-code ${quota.code} --desired-value ${desired} --region ${region}`
-            : `wait until one ends, or: aws service-quotas request-service-quota-increase --service-code sagemaker --quota-code ${quota.code} --desired-value ${desired} --region ${region}`,
-      };
+          quota.value > 0 && used > 0
+            ? "wait until one ends, or ask AWS for more, which takes minutes to days:"
+            : "ask AWS for more, which takes minutes to days; or choose another --instance:",
+        command: increase(quota, used + 1, region),
+      });
     }
     const limit = quotas.get(longest);
     if (limit !== undefined && maxSeconds > limit.value) {
-      return {
+      failures.push({
         name,
         code: "E_AWS_QUOTA",
         result: "failed",
-        message: `the run may take ${formatDuration(maxSeconds)}, and the account allows ${formatDuration(limit.value)}`,
+        message: `the run may take ${formatDuration(maxSeconds)}, and the account allows a job ${formatDuration(limit.value)}`,
         hint: `--max-hours ${Math.floor(limit.value / 3600)}`,
-      };
+      });
     }
-    if (running === undefined) {
-      return {
-        name,
-        result: "warning",
-        message: `the quota "${type}" is ${ofType.value}; how many run now could not be found out`,
-        hint: "allow sagemaker:ListTrainingJobs and sagemaker:DescribeTrainingJob to find out",
-      };
+    if (failures.length > 0) return failures;
+
+    const warnings: Check[] = [];
+    const warn = (message: string, more: Pick<Check, "hint" | "command"> = {}) =>
+      warnings.push({ name, result: "warning", message, ...more });
+    const untold = [type, all].filter((each) => !quotas.has(each));
+    for (const each of untold) warn(`AWS tells no quota "${each}" in ${region}`);
+    for (const other of others) {
+      const quota = quotas.get(other);
+      if (quota !== undefined && quota.value >= 1) continue;
+      warn(
+        `the quota "${other}" is ${quota?.value ?? "not told"} in ${region}: it is no fallback`,
+        {
+          ...(quota && { hint: "ask AWS for more:", command: increase(quota, 1, region) }),
+        },
+      );
     }
-    return { name, result: "ok", message: `${ofType.value} × ${instance}, ${same} in use` };
+    const kept = quotas.get(pool);
+    if (warmPool && !((kept?.value ?? 0) >= 1)) {
+      warn(`the quota "${pool}" is ${kept?.value ?? "not told"} in ${region}: no machine is kept`, {
+        ...(kept && { hint: "ask AWS for more:", command: increase(kept, 1, region) }),
+      });
+    }
+    const told = `${quotas.get(type)?.value ?? "?"} × ${instance}`;
+    if (jobs === undefined) {
+      warn(`${told}; how many run now could not be found out`, {
+        hint: "allow sagemaker:ListTrainingJobs to find out",
+      });
+    } else if (jobs.hidden > 0) {
+      const them = jobs.hidden === 1 ? "1 job runs" : `${jobs.hidden} jobs run`;
+      warn(`${told}, ${count(same)} in use; and ${them} that you may not look at`, {
+        hint: "allow sagemaker:DescribeTrainingJob to find out",
+      });
+    }
+    if (warnings.length > 0) return warnings;
+    return [{ name, result: "ok", message: `${told}, ${count(same)} in use` }];
   } catch (error) {
     const { message } = toMoxiError(error);
-    return {
-      name,
-      result: "warning",
-      message: `quotas could not be read: ${message}`,
-      hint: "allow servicequotas:ListServiceQuotas to find out",
-    };
+    return [
+      {
+        name,
+        result: "warning",
+        message: `quotas could not be read: ${message}`,
+        hint: "allow servicequotas:ListServiceQuotas to find out",
+      },
+    ];
   }
 }
 
-/** Undefined where they may not be seen: then how much of a quota is used is unknown. */
+function increase({ code }: Quota, desired: number, region: string): string {
+  return `aws service-quotas request-service-quota-increase --service-code sagemaker --quota-code ${code} --desired-value ${desired} --region ${region}`;
+}
+
+type Running = Pick<TrainingJob, "instance" | "spot" | "count">;
+
+/** Undefined where they may not be listed; `hidden`: how many may not be looked at. */
 async function runningJobs(
   aws: Aws,
-): Promise<readonly { readonly instance: string; readonly spot: boolean }[] | undefined> {
+): Promise<{ readonly known: readonly Running[]; readonly hidden: number } | undefined> {
   const sagemaker = await aws.sagemaker();
-  try {
-    const names = await sagemaker.running();
-    const jobs = await Promise.all(names.map((name) => sagemaker.describe(name)));
-    return jobs.flatMap((job) =>
-      job === undefined ? [] : [{ instance: job.instance, spot: job.spot }],
-    );
-  } catch (error) {
+  const unlessDenied = (error: unknown) => {
     if (toMoxiError(error).code === "E_AWS_DENIED") return undefined;
     throw error;
-  }
+  };
+  const names = await sagemaker.running().catch(unlessDenied);
+  if (names === undefined) return undefined;
+  const jobs = await Promise.all(
+    names.map(async (name) => {
+      // One that has ended meanwhile uses nothing.
+      const ended: Running = { instance: "", spot: false, count: 0 };
+      return sagemaker.describe(name).then((job): Running => job ?? ended, unlessDenied);
+    }),
+  );
+  const known = jobs.filter((job) => job !== undefined);
+  return { known, hidden: jobs.length - known.length };
 }

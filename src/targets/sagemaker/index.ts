@@ -59,7 +59,8 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
   }
 
   async function preflight(plan: Plan) {
-    const { region, bucket, roleArn, image, spot, kmsKey } = cloudOf({ plan, run: "this plan" });
+    const cloud = cloudOf({ plan, run: "this plan" });
+    const { region, bucket, roleArn, image, spot, fallbacks, kmsKey } = cloud;
     const hasToken = sending?.variables !== undefined && asksHub(plan);
     const wanted: Wanted = {
       region,
@@ -67,6 +68,9 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
       roleArn,
       image,
       spot,
+      fallbacks,
+      kmsKey,
+      warmPool: cloud.warmPoolSeconds !== null,
       instance: plan.machine.name,
       maxSeconds: plan.limits.maxSeconds ?? 0,
       job: "moxi-preflight-a1", // no run has its name yet, and policies know only the prefix
