@@ -1,3 +1,4 @@
+import { sha256 } from "../base/hash.ts";
 import type { Check } from "../run/check.ts";
 import type { Grant } from "./grants.ts";
 
@@ -28,7 +29,10 @@ export function grantCommand(holder: string, name: string, grants: readonly Gran
     })),
   };
   const [, kind, owner] = /:(user|role)\/(?:.*\/)?([^/]+)$/.exec(holder) ?? [];
-  const policy = `--policy-name ${name} --policy-document ${quoted(JSON.stringify(document))}`;
+  const text = JSON.stringify(document);
+  // A policy of the same name would be replaced, and what was granted before taken away.
+  const unique = `${name}-${sha256(text).slice(0, 8)}`;
+  const policy = `--policy-name ${unique} --policy-document ${quoted(text)}`;
   return `aws iam put-${kind}-policy --${kind}-name ${quoted(owner ?? "")} ${policy}`;
 }
 

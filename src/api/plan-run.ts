@@ -37,11 +37,16 @@ export async function planRun(
   context: Context,
   loaded: LoadedConfig,
   planFile?: string,
+  signal?: AbortSignal,
 ): Promise<PlannedRun> {
   const saved = planFile === undefined ? undefined : await readPlan(context.cwd, planFile);
   const { config, folder } = loaded;
   const targetName = saved?.target ?? config.target;
-  const target = await openTarget(context, targetName, { loaded, ...(saved && { plan: saved }) });
+  const target = await openTarget(context, targetName, {
+    loaded,
+    signal,
+    ...(saved && { plan: saved }),
+  });
   const dataset = await prepareRows(context, loaded);
   const model = await findModel(context, loaded, saved?.recipe);
   const adapter = config.from === undefined ? null : await adapterOf(folder, config.from, model);

@@ -61,15 +61,19 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
   const loaded = await load(context, options.flags);
   for (const text of loaded.warnings) context.host.notify({ type: "warning", text });
   const runs = runsFolder(loaded.folder);
-  const { plan, submission, price } = await planRun(context, loaded, options.plan);
+  const { signal } = options;
+  const planned = await planRun(context, loaded, options.plan, signal);
+  const { plan, submission, price } = planned;
 
   const known = await sameRun(context, runs, plan, chosen);
   if (known.attach !== null && known.submitted) {
     return { run: known.attach, created: false, previous: known.previous, plan };
   }
 
-  const { signal } = options;
-  const target = await openTarget(context, plan.target, { plan, loaded, submits: true, signal });
+  // What a run here needs is installed for a run alone; a cloud that was opened has answers already.
+  const target = planned.target.capabilities.paid
+    ? planned.target
+    : await openTarget(context, plan.target, { plan, loaded, submits: true, signal });
   await preflight(context, target, plan);
   const limited = loaded.config.maxUsd !== undefined;
   const agreed = options.yes === true || options.plan !== undefined || limited;

@@ -14,25 +14,36 @@ export type Ecr = Awaited<ReturnType<typeof openEcr>>;
 export async function openEcr(parts: ClientParts) {
   const client = new ECRClient(await parts.config("ecr"));
   parts.onClose(() => client.destroy());
+  // Asked by its tag for the plan, an image is known by its digest when the checks ask for that.
+  const known = new Set<string>();
   return {
     /** The image's digest; undefined where there is none. */
-    digest: ({ registry, repository, version }: ImageQuery): Promise<string | undefined> =>
-      parts.attempt(`look at the image ${repository}:${version}`, async () => {
-        const id = version.startsWith("sha256:") ? { imageDigest: version } : { imageTag: version };
-        try {
-          const { imageDetails = [] } = await client.send(
-            new DescribeImagesCommand({
-              registryId: registry,
-              repositoryName: repository,
-              imageIds: [id],
-            }),
-          );
-          return imageDetails[0]?.imageDigest;
-        } catch (error) {
-          const missing = /^(ImageNotFound|RepositoryNotFound)Exception$/;
-          if (error instanceof Error && missing.test(error.name)) return undefined;
-          throw error;
-        }
-      }),
+    digest: async ({ registry, repository, version }: ImageQuery): Promise<string | undefined> => {
+      const name = (digest: string) => `${registry}/${repository}@${digest}`;
+      if (known.has(name(version))) return version;
+      const found = await ask({ registry, repository, version });
+      if (found !== undefined) known.add(name(found));
+      return found;
+    },
   };
+
+  function ask({ registry, repository, version }: ImageQuery): Promise<string | undefined> {
+    return parts.attempt(`look at the image ${repository}:${version}`, async () => {
+      const id = version.startsWith("sha256:") ? { imageDigest: version } : { imageTag: version };
+      try {
+        const { imageDetails = [] } = await client.send(
+          new DescribeImagesCommand({
+            registryId: registry,
+            repositoryName: repository,
+            imageIds: [id],
+          }),
+        );
+        return imageDetails[0]?.imageDigest;
+      } catch (error) {
+        const missing = /^(ImageNotFound|RepositoryNotFound)Exception$/;
+        if (error instanceof Error && missing.test(error.name)) return undefined;
+        throw error;
+      }
+    });
+  }
 }
