@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { checkAccount } from "../src/account/check-account.ts";
+import { judgeAccount, lookAtAccount } from "../src/account/check-account.ts";
 import { readPrice } from "../src/account/price.ts";
 import type { Wanted } from "../src/account/wanted.ts";
 import { openAws } from "../src/aws/aws.ts";
@@ -72,7 +72,7 @@ async function check(changes: Partial<Wanted> = {}, env = goodUser): Promise<rea
       ...changes,
     };
     const price = await readPrice(aws, [wanted.instance], new Date());
-    return await checkAccount(aws, wanted, price);
+    return judgeAccount(await lookAtAccount(aws, wanted), wanted, price);
   } finally {
     aws.close();
   }

@@ -2,7 +2,7 @@ import type { Question } from "../aws/iam.ts";
 import { readingGrants, storingGrants } from "./secret-grants.ts";
 import type { SecretStore } from "./secret-grants.ts";
 import { imageParts } from "./wanted.ts";
-import type { Wanted } from "./wanted.ts";
+import type { Place } from "./wanted.ts";
 
 /** Actions that somebody must be allowed on a resource, and what for. */
 export interface Grant extends Question {
@@ -12,7 +12,7 @@ export interface Grant extends Question {
 
 /** The key as policies know it; undefined for an alias, which they do not. */
 export function keyArn(
-  { kmsKey, region, roleArn }: Pick<Wanted, "kmsKey" | "region" | "roleArn">,
+  { kmsKey, region, roleArn }: Pick<Place, "kmsKey" | "region" | "roleArn">,
   account: string,
 ): string | undefined {
   if (kmsKey === undefined || kmsKey === null) return undefined;
@@ -25,7 +25,7 @@ export function keyArn(
 const logGroup = "/aws/sagemaker/TrainingJobs";
 
 /** What whoever submits a job must be allowed, besides reading prices and quotas. */
-export function submitterGrants(wanted: Wanted, account: string): Grant[] {
+export function submitterGrants(wanted: Place, account: string): Grant[] {
   const { region, bucket, roleArn, job } = wanted;
   const partition = roleArn.split(":")[1] ?? "aws";
   const jobArn = `arn:${partition}:sagemaker:${region}:${account}:training-job/${job}`;
@@ -71,7 +71,7 @@ export function submitterGrants(wanted: Wanted, account: string): Grant[] {
 }
 
 /** What the role that a job runs as must be allowed. */
-export function executionGrants(wanted: Wanted, account: string): Grant[] {
+export function executionGrants(wanted: Place, account: string): Grant[] {
   const { region, bucket, roleArn, job, image } = wanted;
   const partition = roleArn.split(":")[1] ?? "aws";
   const stream = `arn:${partition}:logs:${region}:${account}:log-group:${logGroup}:log-stream:${job}`;
@@ -121,7 +121,7 @@ function storeOf({ region, roleArn, secrets }: Wanted, account: string): SecretS
 
 /** Nothing where no key is wanted, or none whose name policies know. */
 function keyGrants(
-  wanted: Wanted,
+  wanted: Place,
   account: string,
   grants: readonly (readonly [purpose: string, ...actions: string[]])[],
 ): Grant[] {

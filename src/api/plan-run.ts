@@ -47,6 +47,9 @@ export async function planRun(
     signal,
     ...(saved && { plan: saved }),
   });
+  // A cloud answers while the dataset is read.
+  const rented = saved === undefined ? rent(target) : undefined;
+  rented?.catch(() => {}); // what is wrong with the dataset is told first
   const dataset = await prepareRows(context, loaded);
   const model = await findModel(context, loaded, saved?.recipe);
   const adapter = config.from === undefined ? null : await adapterOf(folder, config.from, model);
@@ -60,12 +63,10 @@ export async function planRun(
     refuseOther(saved, { dataset, model, adapter, trainer });
     return { plan: saved, submission, target, price: await target.price(saved) };
   }
-  const [{ makePlan }, [machine], cloud] = await Promise.all([
+  const [{ makePlan }, { machine, cloud, price }] = await Promise.all([
     import("../planner/plan.ts"),
-    target.machines(),
-    target.cloud(),
+    rented!,
   ]);
-  const price = cloud === null ? undefined : await target.price({ machine: machine!, cloud });
   const rental = cloud === null ? null : { cloud, price };
   const { sources } = loaded;
   const plan = makePlan({
@@ -74,11 +75,18 @@ export async function planRun(
     dataset,
     model,
     adapter,
-    machine: machine!,
+    machine,
     rental,
     trainer,
   });
   return { plan, submission, target, price };
+}
+
+/** The machine, where it is and what it costs. */
+async function rent(target: Target) {
+  const [[machine], cloud] = await Promise.all([target.machines(), target.cloud()]);
+  if (cloud === null) return { machine: machine!, cloud, price: undefined };
+  return { machine: machine!, cloud, price: await target.price({ machine: machine!, cloud }) };
 }
 
 async function prepareRows(context: Context, loaded: LoadedConfig) {

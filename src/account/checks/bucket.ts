@@ -1,7 +1,7 @@
 import type { Aws } from "../../aws/aws.ts";
 import { toMoxiError } from "../../base/errors.ts";
 import type { Check } from "../../run/check.ts";
-import type { Wanted } from "../wanted.ts";
+import type { Place } from "../wanted.ts";
 
 /**
  * Whether the bucket is there, in this region, and this account's.
@@ -11,7 +11,7 @@ import type { Wanted } from "../wanted.ts";
  */
 export async function checkBucket(
   aws: Aws,
-  wanted: Wanted,
+  wanted: Place,
   account: string,
   mayList: Promise<boolean | undefined>,
 ): Promise<Check> {

@@ -1,12 +1,12 @@
 import type { Check } from "../../run/check.ts";
 import { keyArn } from "../grants.ts";
-import type { Wanted } from "../wanted.ts";
+import type { Place } from "../wanted.ts";
 
 /**
  * Whether the KMS key can be meant: its region, and a name by which policies know it. Who may use it
  * is asked with the other permissions; what its own policy says nobody tells who may not manage it.
  */
-export function checkKey(wanted: Wanted, account: string): Check | undefined {
+export function checkKey(wanted: Place, account: string): Check | undefined {
   const { kmsKey, region } = wanted;
   if (kmsKey === undefined || kmsKey === null) return undefined;
   const name = "key";

@@ -4,107 +4,128 @@ import type { TrainingJob } from "../../aws/sagemaker.ts";
 import { toMoxiError } from "../../base/errors.ts";
 import { formatDuration } from "../../base/format.ts";
 import type { Check } from "../../run/check.ts";
-import type { Wanted } from "../wanted.ts";
+import type { Place, Wanted } from "../wanted.ts";
 
 const longest = "Longest run time for a training job";
+
+/** What Service Quotas and SageMaker tell; or why they do not. */
+export type QuotaFacts =
+  | {
+      readonly quotas: ReadonlyMap<string, Quota>;
+      /** Undefined where they may not be listed. */
+      readonly jobs: Jobs | undefined;
+    }
+  | { readonly unknown: string };
+
+/** The quotas that a job of this kind needs, by their names. */
+function namesOf({ instance, spot, fallbacks = [] }: Place) {
+  const usage = (type: string) => `${type} for ${spot ? "spot " : ""}training job usage`;
+  return {
+    type: usage(instance),
+    all: `Number of instances across all ${spot ? "spot " : ""}training jobs`,
+    pool: `${instance} for training warm pool usage`,
+    others: fallbacks.map(usage),
+  };
+}
+
+export async function readQuotas(aws: Aws, place: Place): Promise<QuotaFacts> {
+  const { type, all, pool, others } = namesOf(place);
+  const names = [type, all, longest, ...others, ...(place.warmPool === true ? [pool] : [])];
+  try {
+    const [quotas, jobs] = await Promise.all([
+      aws.quotas().then((service) => service.find("sagemaker", names)),
+      runningJobs(aws),
+    ]);
+    return { quotas, jobs };
+  } catch (error) {
+    return { unknown: toMoxiError(error).message };
+  }
+}
 
 /**
  * Whether the account may have one more machine of the type now, and for so long; and whether its
  * fallbacks and its warm pool are allowed, without which the job runs too.
  */
-export async function checkQuota(aws: Aws, wanted: Wanted): Promise<readonly Check[]> {
+export function checkQuota(facts: QuotaFacts, wanted: Wanted): readonly Check[] {
   const name = "quota";
-  const { instance, spot, maxSeconds, region, fallbacks = [], warmPool = false } = wanted;
-  const usage = (type: string) => `${type} for ${spot ? "spot " : ""}training job usage`;
-  const type = usage(instance);
-  const all = `Number of instances across all ${spot ? "spot " : ""}training jobs`;
-  const pool = `${instance} for training warm pool usage`;
-  const others = fallbacks.map(usage);
-  try {
-    const names = [type, all, longest, ...others, ...(warmPool ? [pool] : [])];
-    const [quotas, jobs] = await Promise.all([
-      (await aws.quotas()).find("sagemaker", names),
-      runningJobs(aws),
-    ]);
-    const count = (counted: readonly Running[]) => counted.reduce((sum, job) => sum + job.count, 0);
-    const same = jobs?.known.filter((job) => job.instance === instance && job.spot === spot) ?? [];
-    const every = jobs?.known.filter((job) => job.spot === spot) ?? [];
-    const failures: Check[] = [];
-    for (const [quota, used] of [
-      [quotas.get(type), count(same)],
-      [quotas.get(all), count(every)],
-    ] as const) {
-      if (quota === undefined || quota.value >= used + 1) continue;
-      const now = used === 0 ? "" : `, and ${used} ${used === 1 ? "runs" : "run"} now`;
-      failures.push({
-        name,
-        code: "E_AWS_QUOTA",
-        result: "failed",
-        message: `the quota "${quota.name}" is ${quota.value} in ${region}${now}`,
-        hint:
-          quota.value > 0 && used > 0
-            ? "wait until one ends, or ask AWS for more, which takes minutes to days:"
-            : "ask AWS for more, which takes minutes to days; or choose another --instance:",
-        command: increase(quota, used + 1, region),
-      });
-    }
-    const limit = quotas.get(longest);
-    if (limit !== undefined && maxSeconds > limit.value) {
-      failures.push({
-        name,
-        code: "E_AWS_QUOTA",
-        result: "failed",
-        message: `the run may take ${formatDuration(maxSeconds)}, and the account allows a job ${formatDuration(limit.value)}`,
-        hint: `--max-hours ${Math.floor(limit.value / 3600)}`,
-      });
-    }
-    if (failures.length > 0) return failures;
-
-    const warnings: Check[] = [];
-    const warn = (message: string, more: Pick<Check, "hint" | "command"> = {}) =>
-      warnings.push({ name, result: "warning", message, ...more });
-    const untold = [type, all].filter((each) => !quotas.has(each));
-    for (const each of untold) warn(`AWS tells no quota "${each}" in ${region}`);
-    for (const other of others) {
-      const quota = quotas.get(other);
-      if (quota !== undefined && quota.value >= 1) continue;
-      warn(
-        `the quota "${other}" is ${quota?.value ?? "not told"} in ${region}: it is no fallback`,
-        {
-          ...(quota && { hint: "ask AWS for more:", command: increase(quota, 1, region) }),
-        },
-      );
-    }
-    const kept = quotas.get(pool);
-    if (warmPool && !((kept?.value ?? 0) >= 1)) {
-      warn(`the quota "${pool}" is ${kept?.value ?? "not told"} in ${region}: no machine is kept`, {
-        ...(kept && { hint: "ask AWS for more:", command: increase(kept, 1, region) }),
-      });
-    }
-    const told = `${quotas.get(type)?.value ?? "?"} × ${instance}`;
-    if (jobs === undefined) {
-      warn(`${told}; how many run now could not be found out`, {
-        hint: "allow sagemaker:ListTrainingJobs to find out",
-      });
-    } else if (jobs.hidden > 0) {
-      const them = jobs.hidden === 1 ? "1 job runs" : `${jobs.hidden} jobs run`;
-      warn(`${told}, ${count(same)} in use; and ${them} that you may not look at`, {
-        hint: "allow sagemaker:DescribeTrainingJob to find out",
-      });
-    }
-    if (warnings.length > 0) return warnings;
-    return [{ name, result: "ok", message: `${told}, ${count(same)} in use` }];
-  } catch (error) {
-    const { message } = toMoxiError(error);
+  if ("unknown" in facts) {
     return [
       {
         name,
         result: "warning",
-        message: `quotas could not be read: ${message}`,
+        message: `quotas could not be read: ${facts.unknown}`,
         hint: "allow servicequotas:ListServiceQuotas to find out",
       },
     ];
   }
+  const { quotas, jobs } = facts;
+  const { instance, spot, maxSeconds, region, warmPool = false } = wanted;
+  const { type, all, pool, others } = namesOf(wanted);
+  const count = (counted: readonly Running[]) => counted.reduce((sum, job) => sum + job.count, 0);
+  const same = jobs?.known.filter((job) => job.instance === instance && job.spot === spot) ?? [];
+  const every = jobs?.known.filter((job) => job.spot === spot) ?? [];
+  const failures: Check[] = [];
+  for (const [quota, used] of [
+    [quotas.get(type), count(same)],
+    [quotas.get(all), count(every)],
+  ] as const) {
+    if (quota === undefined || quota.value >= used + 1) continue;
+    const now = used === 0 ? "" : `, and ${used} ${used === 1 ? "runs" : "run"} now`;
+    failures.push({
+      name,
+      code: "E_AWS_QUOTA",
+      result: "failed",
+      message: `the quota "${quota.name}" is ${quota.value} in ${region}${now}`,
+      hint:
+        quota.value > 0 && used > 0
+          ? "wait until one ends, or ask AWS for more, which takes minutes to days:"
+          : "ask AWS for more, which takes minutes to days; or choose another --instance:",
+      command: increase(quota, used + 1, region),
+    });
+  }
+  const limit = quotas.get(longest);
+  if (limit !== undefined && maxSeconds > limit.value) {
+    failures.push({
+      name,
+      code: "E_AWS_QUOTA",
+      result: "failed",
+      message: `the run may take ${formatDuration(maxSeconds)}, and the account allows a job ${formatDuration(limit.value)}`,
+      hint: `--max-hours ${Math.floor(limit.value / 3600)}`,
+    });
+  }
+  if (failures.length > 0) return failures;
+
+  const warnings: Check[] = [];
+  const warn = (message: string, more: Pick<Check, "hint" | "command"> = {}) =>
+    warnings.push({ name, result: "warning", message, ...more });
+  const untold = [type, all].filter((each) => !quotas.has(each));
+  for (const each of untold) warn(`AWS tells no quota "${each}" in ${region}`);
+  for (const other of others) {
+    const quota = quotas.get(other);
+    if (quota !== undefined && quota.value >= 1) continue;
+    warn(`the quota "${other}" is ${quota?.value ?? "not told"} in ${region}: it is no fallback`, {
+      ...(quota && { hint: "ask AWS for more:", command: increase(quota, 1, region) }),
+    });
+  }
+  const kept = quotas.get(pool);
+  if (warmPool && !((kept?.value ?? 0) >= 1)) {
+    warn(`the quota "${pool}" is ${kept?.value ?? "not told"} in ${region}: no machine is kept`, {
+      ...(kept && { hint: "ask AWS for more:", command: increase(kept, 1, region) }),
+    });
+  }
+  const told = `${quotas.get(type)?.value ?? "?"} × ${instance}`;
+  if (jobs === undefined) {
+    warn(`${told}; how many run now could not be found out`, {
+      hint: "allow sagemaker:ListTrainingJobs to find out",
+    });
+  } else if (jobs.hidden > 0) {
+    const them = jobs.hidden === 1 ? "1 job runs" : `${jobs.hidden} jobs run`;
+    warn(`${told}, ${count(same)} in use; and ${them} that you may not look at`, {
+      hint: "allow sagemaker:DescribeTrainingJob to find out",
+    });
+  }
+  if (warnings.length > 0) return warnings;
+  return [{ name, result: "ok", message: `${told}, ${count(same)} in use` }];
 }
 
 function increase({ code }: Quota, desired: number, region: string): string {
@@ -113,10 +134,13 @@ function increase({ code }: Quota, desired: number, region: string): string {
 
 type Running = Pick<TrainingJob, "instance" | "spot" | "count">;
 
-/** Undefined where they may not be listed; `hidden`: how many may not be looked at. */
-async function runningJobs(
-  aws: Aws,
-): Promise<{ readonly known: readonly Running[]; readonly hidden: number } | undefined> {
+interface Jobs {
+  readonly known: readonly Running[];
+  /** How many may not be looked at. */
+  readonly hidden: number;
+}
+
+async function runningJobs(aws: Aws): Promise<Jobs | undefined> {
   const sagemaker = await aws.sagemaker();
   const unlessDenied = (error: unknown) => {
     if (toMoxiError(error).code === "E_AWS_DENIED") return undefined;

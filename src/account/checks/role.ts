@@ -5,12 +5,12 @@ import type { Check } from "../../run/check.ts";
 import { grantCommand, quoted } from "../commands.ts";
 import { executionGrants } from "../grants.ts";
 import { roleName } from "../wanted.ts";
-import type { Wanted } from "../wanted.ts";
+import type { Place } from "../wanted.ts";
 
 const service = "sagemaker.amazonaws.com";
 
 /** Whether the role is there and lets SageMaker assume it. */
-export async function checkRole(aws: Aws, wanted: Wanted, account: string): Promise<Check> {
+export async function checkRole(aws: Aws, wanted: Place, account: string): Promise<Check> {
   const name = "role";
   const { roleArn } = wanted;
   const short = roleName(roleArn);

@@ -1,12 +1,15 @@
-import { checkAccount } from "../../account/check-account.ts";
+import { judgeAccount, lookAtAccount } from "../../account/check-account.ts";
+import type { Look } from "../../account/check-account.ts";
 import { readPrice } from "../../account/price.ts";
-import type { Wanted } from "../../account/wanted.ts";
+import type { Place } from "../../account/wanted.ts";
 import type { Aws } from "../../aws/aws.ts";
 import { MoxiError } from "../../base/errors.ts";
 import type { Host } from "../../base/host.ts";
+import { looksLikePath } from "../../base/paths.ts";
 import type { TargetStatus } from "../../run/attempt.ts";
 import type { Price } from "../../run/cost.ts";
-import type { Plan } from "../../run/plan.ts";
+import type { CloudSettings, Machine, Plan } from "../../run/plan.ts";
+import { toyModel } from "../../run/recipe.ts";
 import { lockHolder } from "../../store/lock.ts";
 import { runLock } from "../../store/runs.ts";
 import type { Capabilities, Reading, RunRef, Target } from "../target.ts";
@@ -58,25 +61,42 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     return asked;
   }
 
+  const looks = new Map<string, Promise<Look>>();
+
+  function lookAt(place: Place): Promise<Look> {
+    const key = JSON.stringify(place);
+    const known = looks.get(key) ?? lookAtAccount(aws, place);
+    looks.set(key, known);
+    return known;
+  }
+
+  /** The account is asked from here on, so that its answers come while others read the dataset. */
+  async function cloud(): Promise<CloudSettings> {
+    const settled = await placeOf(wishes, aws);
+    // Whether the job needs the token is a guess still: wrong, the account is asked again.
+    const { model = toyModel } = wishes;
+    const asks = model !== toyModel && !looksLikePath(model) && !settled.networkIsolation;
+    lookAt(accountPlace(settled, machineOf(wishes), asks)).catch(() => {}); // preflight tells
+    return settled;
+  }
+
   async function preflight(plan: Plan) {
-    const cloud = cloudOf({ plan, run: "this plan" });
-    const { region, bucket, roleArn, image, spot, fallbacks, kmsKey } = cloud;
-    const hasToken = sending?.variables !== undefined && asksHub(plan);
-    const wanted: Wanted = {
-      region,
-      bucket,
-      roleArn,
-      image,
-      spot,
-      fallbacks,
-      kmsKey,
-      warmPool: cloud.warmPoolSeconds !== null,
-      instance: plan.machine.name,
-      maxSeconds: plan.limits.maxSeconds ?? 0,
+    const settled = cloudOf({ plan, run: "this plan" });
+    const { machine, limits } = plan;
+    const place = accountPlace(settled, machine, asksHub(plan));
+    const [look, cost] = await Promise.all([lookAt(place), price(plan)]);
+    return judgeAccount(look, { ...place, maxSeconds: limits.maxSeconds ?? 0 }, cost);
+  }
+
+  function accountPlace(settled: CloudSettings, machine: Machine, asks: boolean): Place {
+    const { region, bucket, roleArn, image, spot, fallbacks, kmsKey, warmPoolSeconds } = settled;
+    return {
+      ...{ region, bucket, roleArn, image, spot, fallbacks, kmsKey },
+      warmPool: warmPoolSeconds !== null,
+      instance: machine.name,
       job: "moxi-preflight-a1", // no run has its name yet, and policies know only the prefix
-      ...(hasToken && { secrets: { kmsKey } }),
+      ...(asks && sending?.variables !== undefined && { secrets: { kmsKey } }),
     };
-    return checkAccount(aws, wanted, await price(plan));
   }
 
   async function status({ attempt, folder }: RunRef): Promise<TargetStatus> {
@@ -132,7 +152,7 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     name: "sagemaker",
     capabilities,
     machines: () => Promise.resolve([machineOf(wishes)]),
-    cloud: () => placeOf(wishes, aws),
+    cloud,
     price,
     preflight,
     occupant: () => Promise.resolve(null),

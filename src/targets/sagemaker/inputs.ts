@@ -17,6 +17,8 @@ export interface InputOptions {
   readonly trainerFolder: string;
   /** Values that may be in no file that is sent. */
   readonly secrets: readonly string[];
+  /** Remembers which files hold no secret. */
+  readonly scanCache?: string;
 }
 
 /** Files that lie in S3 under a name of their content, and the job's folders that they fill. */
@@ -31,7 +33,7 @@ export interface Input {
 /** Code, rows and, where they are folders here, the base model and the adapter. */
 export async function inputsOf(
   submission: Submission,
-  { trainerFolder, secrets, wheels }: InputOptions,
+  { trainerFolder, secrets, wheels, scanCache }: InputOptions,
   how: "fetch" | "name",
 ): Promise<Input[]> {
   const { dataset, modelFolder, adapterFolder } = submission;
@@ -39,6 +41,7 @@ export async function inputsOf(
     trainer: trainerFolder,
     wheels: await wheels(cloudOf(submission).imageTag, how),
     secrets,
+    ...(scanCache !== undefined && { scanCache }),
   });
   const rows: ContentFile[] = [{ path: dataset.train, name: "train/train.jsonl" }];
   if (dataset.eval !== null) rows.push({ path: dataset.eval, name: "eval/eval.jsonl" });

@@ -7,7 +7,7 @@ import { isMoxiError, MoxiError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
 import type { Host } from "../../base/host.ts";
 import type { SecretReference } from "../../run/job.ts";
-import { nameContent, uploadContent } from "../../storage/content.ts";
+import { findContent, nameContent, sendContent } from "../../storage/content.ts";
 import { upload } from "../../storage/upload.ts";
 import { withLock } from "../../store/lock.ts";
 import type { PlannedRequest, Submission } from "../target.ts";
@@ -60,10 +60,16 @@ async function sendAndCreate(
   const secrets = await secretsOf(submission, variables);
   await sendSecrets(aws, submission, secrets, variables);
   const channels: Channel[] = [];
-  for (const input of await inputsOf(submission, options, "fetch")) {
-    const { files, prefix } = input;
-    const sent = await uploadContent(aws, files, { bucket, host, clock, prefix, cacheFile });
-    channels.push(...channelsOf(input, sent.prefix));
+  const inputs = await inputsOf(submission, options, "fetch");
+  // Asked together, sent one after the other: each upload takes the whole line.
+  const contents = await Promise.all(
+    inputs.map(({ files, prefix }) =>
+      findContent(aws, files, { bucket, prefix, cacheFile, clock }),
+    ),
+  );
+  for (const [index, content] of contents.entries()) {
+    await sendContent(aws, content, { bucket, host, clock });
+    channels.push(...channelsOf(inputs[index]!, content.prefix));
   }
   await sendRun(submission, options, channels, secrets, first);
   if ((await sagemaker.create(requestFor(submission, channels))) === "created") return;
