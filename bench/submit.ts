@@ -101,7 +101,11 @@ try {
         [
           python,
           join(root, "bench/submit/peer.py"),
-          ...["team-data", peerRole, rehearsalImage, code, rows],
+          "team-data",
+          peerRole,
+          rehearsalImage,
+          code,
+          rows,
         ],
         { ...cloud.env, AWS_DEFAULT_REGION: cloud.env["AWS_REGION"] },
         "accepted",

@@ -116,7 +116,7 @@ describe("killed", () => {
       "between two uploads",
       (one, kill) => {
         if (isPut(one)) puts += 1;
-        return puts === 2 ? { then: kill } : "pass";
+        return puts === 2 ? { answered: kill } : "pass";
       },
     ],
     [
@@ -139,7 +139,7 @@ describe("killed", () => {
     proxy.passed.length = 0;
     expect(await submitted(train())).toMatchObject({ how: "attached", run });
     expect(proxy.passed.filter(isPut)).toEqual([]);
-    expect(proxy.passed.filter(({ operation }) => /^Create/.test(operation))).toEqual([]);
+    expect(proxy.passed.filter(({ operation }) => operation.startsWith("Create"))).toEqual([]);
   });
 });
 

@@ -77,7 +77,7 @@ export async function connect(
   const { read, timeoutMs = 10_000, session } = options;
   const proxy = proxyFor(peer, network);
   const through = proxy === undefined ? undefined : await tunnel(proxy, peer, network, timeoutMs);
-  const secureContext = contextOf(network);
+  const secureContext = peer.secure ? contextOf(network) : undefined;
   const callback = (size: number, buffer: Uint8Array) => {
     read!.onData((buffer as Buffer).subarray(0, size));
     return true;

@@ -19,7 +19,7 @@ export type Intervention =
   /** The cloud has done it, and its answer does not arrive. */
   | { readonly after: () => void }
   /** Its answer has arrived. */
-  | { readonly then: () => void };
+  | { readonly answered: () => void };
 
 export interface Proxy {
   readonly url: string;
@@ -61,7 +61,7 @@ export async function startProxy(endpoint: string): Promise<Proxy> {
         }
         outgoing.writeHead(answer.statusCode!, answer.headers);
         answer.pipe(outgoing);
-        if (what !== "pass") outgoing.on("finish", what.then);
+        if (what !== "pass") outgoing.on("finish", what.answered);
       });
       forward.on("error", () => incoming.socket.destroy());
       return forward.end(body);
