@@ -114,7 +114,7 @@ export function executionGrants(wanted: Place, account: string): Grant[] {
   return grants;
 }
 
-function storeOf({ region, roleArn, secrets }: Wanted, account: string): SecretStore {
+function storeOf({ region, roleArn, secrets }: Place, account: string): SecretStore {
   const partition = roleArn.split(":")[1] ?? "aws";
   return { partition, region, account, kmsKey: secrets?.kmsKey ?? null };
 }
