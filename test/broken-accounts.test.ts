@@ -113,7 +113,7 @@ test("an account that is set up as the guide says passes every check", async () 
   const checks = await check();
   expect(checks.filter(({ result }) => result !== "ok")).toEqual([]);
   const names =
-    "credentials, role, bucket, your permissions, role permissions, quota, image, price";
+    "credentials, role, bucket, your permissions, role permissions, image, quota, price";
   expect(checks.map(({ name }) => name).join(", ")).toBe(names);
 });
 

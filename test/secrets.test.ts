@@ -388,7 +388,8 @@ describe("a parameter", () => {
     await cloud.order("trace");
     const error = await target.submit(run).then(
       () => undefined,
-      (thrown: unknown) => thrown as { code: string; message: string; hint: string; command: string },
+      (thrown: unknown) =>
+        thrown as { code: string; message: string; hint: string; command: string },
     );
     expect(error).toMatchObject({ code: "E_AWS_DENIED" });
     expect(error!.message).toContain("ssm:PutParameter");

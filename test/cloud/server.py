@@ -76,7 +76,9 @@ class Cloud:
                         "operation": call.operation,
                         "principal": principal.session,
                         "values": call.values,
-                        "needs": [[need.action, need.resource] for need in call.needs],
+                        "needs": [
+                            [need.action, need.resource, need.context] for need in call.needs
+                        ],
                     }
                 )
             lost = self.faults.take(call.operation)
