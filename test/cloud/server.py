@@ -13,6 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,7 +61,8 @@ class Cloud:
         return answer(environ, start_response)
 
     def _service(self, request: Request, environ):
-        service = "?"
+        service, traced = "?", {}
+        began = time.monotonic()
         try:
             call = Call.of(request)
             service = call.service
@@ -70,8 +72,9 @@ class Cloud:
                 request, service, call.region, call.key, secret, call.signed, call.signature
             )
             with self._lock:
-                self.trace.append(
+                traced.update(
                     {
+                        "began": began,
                         "service": service,
                         "operation": call.operation,
                         "principal": principal.session,
@@ -81,13 +84,18 @@ class Cloud:
                         ],
                     }
                 )
+                self.trace.append(traced)
             lost = self.faults.take(call.operation)
             self.buckets.refuse(call)
             for need in call.needs:
                 self.judge.demand(principal, need)
-            answer = self._answer(call, principal) or self._moto
+            answer = self._answer(call, principal)
+            if answer is None:
+                answer = Response.from_app(self._moto, environ)
         except AwsError as error:
             return error_response(service, error)
+        finally:
+            traced["ended"] = time.monotonic()
         if lost:
             self._carry_out(answer, environ)
             return _drop

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { grantRemedy } from "../../account/commands.ts";
 import { storingGrants } from "../../account/secret-grants.ts";
 import type { Aws } from "../../aws/aws.ts";
-import { secureParameter } from "../../aws/ssm.ts";
+import { secureParameter } from "../../aws/secure-parameter.ts";
 import { isMoxiError, MoxiError, systemCode } from "../../base/errors.ts";
 import type { Job, SecretReference } from "../../run/job.ts";
 import type { Plan } from "../../run/plan.ts";
