@@ -49,6 +49,7 @@ cloud: node_modules/.package-lock.json ## Start a cloud on this machine, to try 
 soak: $(dataset) ## Long randomised runs
 	@node test/soak.ts
 	@node test/soak-s3.ts
+	@node test/soak-spot.ts
 
 clean: ## Remove what the other commands made here (never .moxi: your runs)
 	rm -rf node_modules dist build data/sft

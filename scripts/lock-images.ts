@@ -3,6 +3,8 @@
  * packages, from trainer/requirements.in and requirements-image.in. torch and what only torch needs
  * is the image's. `node scripts/lock-images.ts [image...] [--upgrade]`
  *
+ * What each wheel says that it needs is kept beside the tests, which prove that the locks are whole.
+ *
  * Needs uv, which resolves, and pip, which fetches the very files that it takes for an image.
  */
 import { spawnSync } from "node:child_process";
@@ -55,6 +57,13 @@ const platforms = [
   "linux_x86_64",
 ];
 
+/** By a wheel's file name: its Requires-Dist and Requires-Python. */
+type Requirements = Record<string, { requires: string[]; python: string | null }>;
+const requirementsFile = join(trainer, "tests/wheel-requirements.json");
+const requirements: Requirements = existsSync(requirementsFile)
+  ? (JSON.parse(readFileSync(requirementsFile, "utf8")) as Requirements)
+  : {};
+
 const asked = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const upgrade = process.argv.includes("--upgrade");
 for (const image of images) {
@@ -63,6 +72,7 @@ for (const image of images) {
   const lock: ImageLock = { formatVersion: 1, ...image, platforms, wheels };
   writeFileSync(join(locks, `${image.image}.json`), `${JSON.stringify(lock, null, 2)}\n`);
   const bytes = wheels.reduce((sum, { size }) => sum + size, 0);
+  keepRequirements();
   process.stdout.write(`${image.image}: ${wheels.length} wheels, ${(bytes / 1e6).toFixed(0)} MB\n`);
 }
 
@@ -102,6 +112,33 @@ function lockImage({ image, python, torch }: Image): LockedWheel[] {
   }
 }
 
+/** Of the wheels that some lock names. */
+function keepRequirements(): void {
+  const files = images
+    .map(({ image }) => join(locks, `${image}.json`))
+    .filter((file) => existsSync(file))
+    .flatMap((file) => (JSON.parse(readFileSync(file, "utf8")) as ImageLock).wheels)
+    .map(({ file }) => file);
+  const kept = [...new Set(files)].sort().flatMap((file) => {
+    const known = requirements[file];
+    return known === undefined ? [] : [[file, known] as const];
+  });
+  const text = JSON.stringify(Object.fromEntries(kept), null, 2);
+  writeFileSync(requirementsFile, `${text}\n`);
+}
+
+const readRequirements = `
+import email, json, sys, zipfile
+from pathlib import Path
+told = {}
+for path in Path(sys.argv[1]).glob("*.whl"):
+    with zipfile.ZipFile(path) as wheel:
+        name = next(each for each in wheel.namelist() if each.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(wheel.read(name))
+    requires = [each for each in metadata.get_all("Requires-Dist") or [] if "extra ==" not in each]
+    told[path.name] = {"requires": requires, "python": metadata["Requires-Python"]}
+print(json.dumps(told))`;
+
 function pinsOf(file: string): string {
   const { wheels } = JSON.parse(readFileSync(file, "utf8")) as ImageLock;
   const direct =
@@ -125,6 +162,8 @@ function chosenFiles(requirements: string, python: string, scratch: string): Loc
     platform: platforms.flatMap((platform) => ["--platform", platform]),
     more: ["--disable-pip-version-check", "--no-input"],
   });
+  const told = run("python3", ["-c", readRequirements, folder], {});
+  Object.assign(requirements, JSON.parse(told) as Requirements);
   return readdirSync(folder)
     .sort()
     .map((file) => {

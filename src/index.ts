@@ -1,4 +1,5 @@
 /** Moxi as a library: the same verbs as the command line. Nothing here prints or exits. */
+export { carryOn } from "./api/carry-on.ts";
 export { config } from "./api/config.ts";
 export type { ConfigReport } from "./api/config.ts";
 export { createContext } from "./api/context.ts";
@@ -10,7 +11,12 @@ export { resume } from "./api/resume.ts";
 export { runs } from "./api/runs.ts";
 export type { RunSummary } from "./api/runs.ts";
 export { show } from "./api/show.ts";
+export { smoke } from "./api/smoke.ts";
+export type { SmokeOptions, SmokeResult } from "./api/smoke.ts";
 export { stop } from "./api/stop.ts";
+export { storageCp } from "./api/storage-cp.ts";
+export type { StorageResult } from "./api/storage-cp.ts";
+export { storageSync } from "./api/storage-sync.ts";
 export { train } from "./api/train.ts";
 export type { TrainOptions, TrainResult } from "./api/train.ts";
 export { watch } from "./api/watch.ts";

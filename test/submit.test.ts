@@ -1,200 +1,159 @@
-// Submitting, broken off at every step: the same command again goes on with the same run, makes
-// exactly one job, and sends no byte a second time.
-import { readdir } from "node:fs/promises";
+// Submitting when the service answers late, badly or not at all: one attempt is one job.
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { openAws } from "../src/aws/aws.ts";
+import type { Aws } from "../src/aws/aws.ts";
+import type { CreateTrainingJobRequest } from "../src/aws/sagemaker.ts";
+import { silentHost } from "../src/base/host.ts";
+import { newRunId } from "../src/run/id.ts";
+import { freezePlan } from "../src/run/plan.ts";
+import { createRun, newAttempt, runsFolder } from "../src/store/runs.ts";
+import { createSageMakerTarget } from "../src/targets/sagemaker/index.ts";
+import type { Submission, Target } from "../src/targets/target.ts";
 import { setUpAccount } from "./cloud/account.ts";
-import { startProxy } from "./cloud/proxy.ts";
-import type { Intervention, Passing, Proxy } from "./cloud/proxy.ts";
-import { idleImage, rehearsalImage, startCloud } from "./cloud/start.ts";
+import { rehearsalImage, startCloud } from "./cloud/start.ts";
 import type { Cloud } from "./cloud/start.ts";
-import { createProject, exampleRows } from "./project.ts";
-import type { Finished, Project, Running } from "./project.ts";
+import { standInTrainer } from "./conformance/stand-in.ts";
+import { plan } from "./fixtures/story.ts";
 
 let cloud: Cloud;
-let proxy: Proxy;
-let env: Readonly<Record<string, string>>;
-let image: Project;
-let project: Project;
-
+let aws: Aws;
+let project: string;
+let target: Target;
+const clock = {
+  now: () => new Date(),
+  sleep: (milliseconds: number) =>
+    new Promise<void>((resolve) => void setTimeout(resolve, milliseconds)),
+};
 beforeAll(async () => {
-  image = await createProject();
-  cloud = await startCloud(await idleImage(image.folder));
-  proxy = await startProxy(cloud.endpoint);
-  const made = await setUpAccount(cloud);
-  made.account.close();
-  env = { ...made.env, AWS_ENDPOINT_URL: proxy.url, MOXI_SAGEMAKER_IMAGE: rehearsalImage };
+  cloud = await startCloud();
+  project = await mkdtemp(join(tmpdir(), "moxi-submit-"));
+  await writeFile(join(project, "train.jsonl"), '{"text":"a"}\n');
+  const { env, account, bucket, roleArn } = await setUpAccount(cloud);
+  account.close();
+  aws = await openAws({ env, home: project, host: silentHost });
+  target = createSageMakerTarget({
+    aws,
+    host: silentHost,
+    clock,
+    wishes: { bucket, roleArn, sagemaker: { image: rehearsalImage } },
+    sending: {
+      wheels: () => Promise.resolve([]),
+      trainerFolder: await standInTrainer(project),
+      cache: join(project, "cache"),
+      secrets: [],
+    },
+    pollMs: 20,
+  });
 });
 afterAll(async () => {
-  proxy.stop();
+  aws.close();
   await cloud.stop();
-  await image.remove();
+  await rm(project, { recursive: true, force: true });
 });
-beforeEach(async () => {
-  project = await createProject({ ...env, XDG_CACHE_HOME: join(image.folder, "cache") });
-  await project.write("rows.json", JSON.stringify(exampleRows(40 + salt)));
-  salt += 1; // other rows, so that every test sends some
-  proxy.passed.length = 0;
-  await cloud.order("trace");
-});
-afterEach(async () => {
-  proxy.intervene = () => "pass";
-  await project.remove();
-});
-let salt = 0;
+beforeEach(() => cloud.order("trace"));
 
-const train = (...more: string[]) =>
-  project.start("train", "--dataset", "rows.json", "--json", "--yes", ...more);
-
-interface Started {
-  readonly how: string;
-  readonly run: string;
+async function newRun(): Promise<Submission> {
+  const run = newRunId(new Date());
+  const { planHash: _, ...unhashed } = plan();
+  const [machine] = await target.machines();
+  const settings = await target.cloud();
+  const rented = { target: "sagemaker", machine: machine!, cloud: settings } as const;
+  const frozen = freezePlan({ ...unhashed, ...rented, prompts: ["finish"] });
+  const attempt = newAttempt(run, 1, "sagemaker", clock.now());
+  const { folder } = await createRun(runsFolder(project), run, frozen, attempt);
+  const dataset = { train: join(project, "train.jsonl"), eval: null };
+  return { run, folder, plan: frozen, attempt, dataset, modelFolder: null, adapterFolder: null };
 }
 
-/** Waits until the command says that its run is submitted, and leaves it as a closed terminal does. */
-async function submitted(running: Running): Promise<Started> {
-  let ended: Finished | undefined;
-  void running.finished.then((finished) => (ended = finished));
-  for (;;) {
-    const line = running.written.stdout.split("\n").find((text) => text.includes('"started","f'));
-    if (line !== undefined) {
-      running.child.kill("SIGKILL");
-      await running.finished;
-      return JSON.parse(line) as Started;
-    }
-    if (ended !== undefined) throw new Error(`never submitted: ${ended.stdout}${ended.stderr}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+const fault = (kind: string, times = 1) =>
+  cloud.order("fault", { operation: "CreateTrainingJob", kind, times });
 
-/** Runs the command with something in its way, until it has ended. */
-async function brokenOff(intervene: (passing: Passing, kill: () => void) => Intervention) {
-  const running = train();
-  const kill = () => void running.child.kill("SIGKILL");
-  proxy.intervene = (passing) => intervene(passing, kill);
-  const { code, stdout } = await running.finished;
-  proxy.intervene = () => "pass";
-  expect(code, stdout).toBeNull();
-}
-
-const isPut = ({ operation }: Passing) => operation === "PUT";
-const runsHere = async () =>
-  (await readdir(join(project.folder, ".moxi/runs"))).filter((name) => !name.startsWith("."));
-
-/** One job of this project's only run, and every object sent once. */
-async function expectOneOfEverything(run: string): Promise<void> {
-  expect(await runsHere()).toEqual([run]);
-  const trace = (await cloud.order("trace")) as {
-    operation: string;
-    values: { TrainingJobName?: string };
-  }[];
-  const names = trace
+/** The attempts to create a job, and the jobs that there are of a run. */
+async function jobs({ run }: Submission) {
+  const trace = (await cloud.order("trace")) as { operation: string; values: unknown }[];
+  const asked = trace
     .filter(({ operation }) => operation === "CreateTrainingJob")
-    .map(({ values }) => values.TrainingJobName);
-  expect(new Set(names)).toEqual(new Set([`${run}-a1`]));
-  const puts = proxy.passed.filter(isPut).map(({ path }) => path);
-  expect(puts.filter((path, index) => puts.indexOf(path) !== index)).toEqual([]);
-  expect(puts.filter((path) => path.includes(`/runs/${run}/`))).toHaveLength(3);
+    .map(({ values }) => (values as CreateTrainingJobRequest).TrainingJobName);
+  const { ListTrainingJobsCommand, SageMakerClient } = await import("@aws-sdk/client-sagemaker");
+  const client = new SageMakerClient({
+    endpoint: cloud.endpoint,
+    region: "us-east-1",
+    credentials: {
+      accessKeyId: cloud.env["AWS_ACCESS_KEY_ID"]!,
+      secretAccessKey: cloud.env["AWS_SECRET_ACCESS_KEY"]!,
+    },
+  });
+  const listed = await client.send(new ListTrainingJobsCommand({ NameContains: run }));
+  client.destroy();
+  return { asked, there: listed.TrainingJobSummaries!.map((job) => job.TrainingJobName) };
 }
 
-describe("killed", () => {
-  let puts = 0;
-  beforeEach(() => {
-    puts = 0;
+test("a service that asks for fewer requests gets the same one again, later", async () => {
+  const submission = await newRun();
+  await fault("throttle", 3);
+  await target.submit(submission);
+  const { name } = submission.attempt;
+  expect(await jobs(submission)).toEqual({ asked: [name, name, name, name], there: [name] });
+});
+
+test("a lost answer makes no second job", async () => {
+  const submission = await newRun();
+  await fault("lost");
+  await target.submit(submission);
+  const { name } = submission.attempt;
+  expect(await jobs(submission)).toEqual({ asked: [name, name], there: [name] });
+});
+
+test("a job whose answer was lost is not denied for what became of the second request", async () => {
+  const submission = await newRun();
+  await fault("lost");
+  await fault("denied");
+  await target.submit(submission);
+  const { name } = submission.attempt;
+  expect(await jobs(submission)).toEqual({ asked: [name, name], there: [name] });
+});
+
+test("a refused job is told, and the same attempt can be submitted again", async () => {
+  const submission = await newRun();
+  await fault("denied");
+  await expect(target.submit(submission)).rejects.toMatchObject({ code: "E_AWS_DENIED" });
+  expect((await jobs(submission)).there).toEqual([]);
+  await target.submit(submission);
+  expect((await jobs(submission)).there).toEqual([submission.attempt.name]);
+});
+
+test("of an attempt that was submitted, the next takes what it was given; of another, nothing", async () => {
+  const submission = await newRun();
+  expect(await target.kept([submission])).toBeNull();
+  await target.submit(submission);
+  const kept = await target.kept([submission]);
+  expect(kept!.map(({ name }) => name).toSorted()).toEqual(["moxi", "train"]);
+  const never = { ...submission, attempt: newAttempt(submission.run, 2, "sagemaker", clock.now()) };
+  expect(await target.kept([submission, never])).toEqual(kept);
+  const { planHash: _, ...unhashed } = submission.plan;
+  const other = freezePlan({ ...unhashed, prompts: ["something else"] });
+  expect(await target.kept([{ ...submission, plan: other }])).toBeNull();
+
+  const s3 = await aws.s3();
+  const bucket = { name: "team-data" };
+  const train = kept!.find(({ name }) => name === "train")!.place;
+  const { DeleteObjectCommand, S3Client } = await import("@aws-sdk/client-s3");
+  const credentials = {
+    accessKeyId: cloud.env["AWS_ACCESS_KEY_ID"]!,
+    secretAccessKey: cloud.env["AWS_SECRET_ACCESS_KEY"]!,
+  };
+  const client = new S3Client({
+    endpoint: cloud.endpoint,
+    region: "us-east-1",
+    forcePathStyle: true,
+    credentials,
   });
-
-  test.each<[string, (passing: Passing, kill: () => void) => Intervention]>([
-    [
-      "after the plan is written, before anything is sent",
-      (one, kill) => (isPut(one) ? { before: kill } : "pass"),
-    ],
-    [
-      "while it uploads",
-      (one, kill) => (isPut(one) && one.path.endsWith("train.jsonl") ? { before: kill } : "pass"),
-    ],
-    [
-      "between two uploads",
-      (one, kill) => {
-        if (isPut(one)) puts += 1;
-        return puts === 2 ? { answered: kill } : "pass";
-      },
-    ],
-    [
-      "after the run is in S3, before the job is made",
-      (one, kill) => (one.operation === "CreateTrainingJob" ? { before: kill } : "pass"),
-    ],
-    [
-      "after the job is made, before the answer",
-      (one, kill) => (one.operation === "CreateTrainingJob" ? { after: kill } : "pass"),
-    ],
-  ])("%s", async (_step, intervene) => {
-    await brokenOff(intervene);
-    const [first] = await runsHere();
-    const { run } = await submitted(train());
-    expect(run).toBe(first);
-    await expectOneOfEverything(run);
-    const jobs = proxy.passed.filter(({ operation }) => operation === "CreateTrainingJob");
-    expect(jobs.length).toBeLessThanOrEqual(2);
-    // From now on it is only followed.
-    proxy.passed.length = 0;
-    expect(await submitted(train())).toMatchObject({ how: "attached", run });
-    expect(proxy.passed.filter(isPut)).toEqual([]);
-    expect(proxy.passed.filter(({ operation }) => operation.startsWith("Create"))).toEqual([]);
-  });
-});
-
-test("the answer to CreateTrainingJob is lost on the way: the same name again, and one job", async () => {
-  let lost = 0;
-  proxy.intervene = ({ operation }) =>
-    operation === "CreateTrainingJob" && lost++ === 0 ? { after: () => {} } : "pass";
-  const { run, how } = await submitted(train());
-  expect(how).toBe("created");
-  const jobs = proxy.passed.filter(({ operation }) => operation === "CreateTrainingJob");
-  expect(jobs).toHaveLength(2);
-  await expectOneOfEverything(run);
-});
-
-test("every answer to CreateTrainingJob is lost: the command says so, the next one attaches", async () => {
-  await cloud.order("fault", { operation: "CreateTrainingJob", kind: "lost", times: 1 });
-  proxy.intervene = ({ operation }) =>
-    operation === "CreateTrainingJob" ? { after: () => {} } : "pass";
-  const { code, stdout } = await train().finished;
-  proxy.intervene = () => "pass";
-  expect(code, stdout).toBe(8);
-  const { run } = await submitted(train());
-  await expectOneOfEverything(run);
-});
-
-test("two at once make one run and one job", async () => {
-  const both = await Promise.all([submitted(train()), submitted(train())]);
-  expect(both[0].run).toBe(both[1].run);
-  await expectOneOfEverything(both[0].run);
-});
-
-describe("--run-id", () => {
-  test("the same id and plan attach in any state; another plan is an error", async () => {
-    const { run } = await submitted(train("--run-id", "ci-42"));
-    expect(run).toBe("moxi-ci-42");
-    // Refused until there is a container.
-    await vi.waitFor(() => cloud.order("kill", { job: `${run}-a1` }), 10_000);
-    expect(await submitted(train("--run-id", "ci-42"))).toMatchObject({ how: "attached", run });
-    await expectOneOfEverything(run);
-    const other = await train("--run-id", "ci-42", "--epochs", "9").finished;
-    expect(other.code).toBe(2);
-    expect(other.stdout).toContain("E_RUN_ID_TAKEN");
-  });
-});
-
-test("a second run of another plan sends no byte of what S3 has", async () => {
-  await submitted(train());
-  expect(proxy.passed.filter(isPut).length).toBeGreaterThan(4);
-  proxy.passed.length = 0;
-  const { run } = await submitted(train("--epochs", "9"));
-  const own = ["plan.json", "attempts/1.json", "job-a1/job.json"];
-  expect(
-    proxy.passed
-      .filter(isPut)
-      .map(({ path }) => path)
-      .sort(),
-  ).toEqual(own.map((name) => `team-data/moxi/runs/${run}/${name}`).sort());
+  for (const { key } of await s3.list(bucket, train)) {
+    await client.send(new DeleteObjectCommand({ Bucket: bucket.name, Key: key }));
+  }
+  client.destroy();
+  expect(await target.kept([submission])).toBeNull();
 });

@@ -7,7 +7,7 @@ import { catalogEntry } from "./catalog.ts";
  * catalog; undefined where neither knows one of them.
  */
 export async function readPrice(
-  aws: Aws,
+  aws: Pick<Aws, "pricing"> & { readonly settings: Pick<Aws["settings"], "region"> },
   instances: readonly string[],
   now: Date,
 ): Promise<Price | undefined> {

@@ -6,6 +6,8 @@ export interface Place {
   readonly roleArn: string;
   /** "ml.g5.2xlarge" */
   readonly instance: string;
+  /** What may be taken instead; a quota for each is needed too. */
+  readonly fallbacks?: readonly string[];
   readonly spot: boolean;
   /** The container image: "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>". */
   readonly image: string;
@@ -13,8 +15,6 @@ export interface Place {
   readonly job: string;
   /** The job reads a token, encrypted by this KMS key or by the account's own. */
   readonly secrets?: { readonly kmsKey: string | null };
-  /** Machines to take where there is none of the type. */
-  readonly fallbacks?: readonly string[];
   /** The machine is kept for the next job. */
   readonly warmPool?: boolean;
   /** Encrypts the disk and what the job leaves: a KMS key's id, ARN or alias. */

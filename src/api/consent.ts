@@ -13,7 +13,7 @@ export interface Offer {
   readonly price: Price;
   /** The longest that it is paid for. */
   readonly maxSeconds: number;
-  /** USD: the longest time at the price on demand. */
+  /** USD: that time at the price on demand. */
   readonly worstUsd: number;
 }
 
@@ -29,14 +29,16 @@ export function offerOf(plan: Plan, price: Price | undefined): Offer | null {
   const { target, machine, cloud, limits } = plan;
   if (cloud === null || price === undefined || limits.maxSeconds === null) return null;
   const { spot, region } = cloud;
-  const worstUsd = costOf(price, limits.maxSeconds);
+  // A machine that is kept for the next run is paid for too.
+  const maxSeconds = limits.maxSeconds + (cloud.warmPoolSeconds ?? 0);
+  const worstUsd = costOf(price, maxSeconds);
   return {
     target,
     machine: machine.name,
     spot,
     region,
     price,
-    maxSeconds: limits.maxSeconds,
+    maxSeconds,
     worstUsd,
   };
 }

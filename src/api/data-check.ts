@@ -1,7 +1,7 @@
 import { MoxiError } from "../base/errors.ts";
 import { nearestName, printable } from "../base/format.ts";
 import type { Config } from "../config/config.ts";
-import type { DatasetCheck } from "../dataset/check.ts";
+import type { DatasetCheck } from "../dataset/report.ts";
 import { ruleCodes } from "../dataset/rules/catalog.ts";
 import type { Level } from "../dataset/rules/catalog.ts";
 import { load } from "./config.ts";

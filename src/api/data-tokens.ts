@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { LoadedConfig } from "../config/loaded.ts";
 import { readDataset } from "../dataset/canonical-rows.ts";
-import type { Problem } from "../dataset/check.ts";
+import type { Problem } from "../dataset/report.ts";
 import { levelsOf } from "../dataset/rules/catalog.ts";
 import type { SampleMaker } from "../tokens/sample.ts";
 import type { Context } from "./context.ts";

@@ -1,6 +1,6 @@
 import { isUnsubmitted, markSubmitted, readRun, runLock } from "../store/runs.ts";
 import { lockHolder, withLock } from "../store/lock.ts";
-import type { Submission, Target } from "../targets/target.ts";
+import type { Continuation, Submission, Target } from "../targets/target.ts";
 import type { Context } from "./context.ts";
 import { refsOf } from "./open.ts";
 
@@ -16,7 +16,9 @@ export async function handOver(
   { host, clock }: Context,
   target: Target,
   folder: string,
-  files: Pick<Submission, "dataset" | "modelFolder" | "adapterFolder">,
+  inputs:
+    | Pick<Submission, "dataset" | "modelFolder" | "adapterFolder">
+    | Pick<Continuation, "kept">,
 ): Promise<void> {
   const lock = runLock(folder);
   if ((await lockHolder(lock)) !== undefined) {
@@ -27,9 +29,9 @@ export async function handOver(
     const record = await readRun(folder);
     if (!isUnsubmitted(record)) return;
     const newest = refsOf(record).at(-1)!;
-    // Later attempts have it from the first.
-    const adapterFolder = newest.attempt.attempt === 1 ? files.adapterFolder : null;
-    await target.submit({ ...newest, ...files, adapterFolder });
+    // Later attempts have the adapter from the first.
+    const later = newest.attempt.attempt > 1 && !("kept" in inputs);
+    await target.submit({ ...newest, ...inputs, ...(later && { adapterFolder: null }) });
     await markSubmitted(record, clock.now());
   });
 }

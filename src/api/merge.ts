@@ -2,7 +2,6 @@ import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { printable } from "../base/format.ts";
-import { isRecord } from "../base/json.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
 import { hasEnded } from "../run/fold.ts";
 import type { Plan } from "../run/plan.ts";
@@ -11,9 +10,8 @@ import type { RunRecord } from "../store/runs.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { openRun, viewOf } from "./open.ts";
+import { runProgram } from "./program.ts";
 import { preparePython } from "./python.ts";
-import { hubEnvironment } from "./targets.ts";
-import { findTrainer } from "./trainer.ts";
 
 export interface MergeOptions {
   /** A run's id, or a part of it that is unique. Default: the newest run. */
@@ -61,20 +59,17 @@ export async function merge(context: Context, options: MergeOptions = {}): Promi
 
   const task = { type: "task", id: "merge" } as const;
   context.host.notify({ ...task, state: "started", text: `merging ${run} into its base model` });
-  const { execute } = await import("../python/execute.ts");
-  const trainer = findTrainer().folder;
-  const args = ["-m", "moxi_train.merge", "--adapter", artifact, "--output", folder];
-  const done = await execute(python, [...args, ...base], {
-    env: { ...hubEnvironment(loaded), PYTHONPATH: trainer, PYTHONHOME: undefined },
-    cwd: trainer,
-    signal: options.signal,
-  });
-  const told = lastJson(done.stdout);
-  if (!done.ok || typeof told["files"] !== "number" || typeof told["bytes"] !== "number") {
-    throw failed(told, done.stderr);
+  const args = ["moxi_train.merge", "--adapter", artifact, "--output", folder];
+  const told = await runProgram(python, [...args, ...base], { loaded, signal: options.signal });
+  if (!told.ok) {
+    const { why, hint } = told;
+    const code = why.includes("No space left on device") ? "E_DISK_FULL" : "E_MERGE";
+    const message = `the model could not be merged: ${why}`;
+    throw new MoxiError(code, message, hint === undefined ? {} : { hint });
   }
   context.host.notify({ ...task, state: "done", text: "merged" });
-  return { formatVersion: 1, run, folder, files: told["files"], bytes: told["bytes"] };
+  const { files, bytes } = told.value as { files: number; bytes: number };
+  return { formatVersion: 1, run, folder, files, bytes };
 }
 
 async function outputFolder(
@@ -125,26 +120,4 @@ async function baseModel(
   }
   if (found.folder !== null) return ["--base", found.folder];
   return ["--base", model.id, ...(revision === undefined ? [] : ["--revision", revision])];
-}
-
-function lastJson(stdout: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
-    return isRecord(value) ? value : {};
-  } catch {
-    return {};
-  }
-}
-
-function failed(told: Record<string, unknown>, stderr: string): MoxiError {
-  const error = isRecord(told["error"]) ? told["error"] : {};
-  const said = stderr.trim().split("\n").at(-1) || "it was ended from outside";
-  const why = typeof error["message"] === "string" ? error["message"] : said;
-  const code = why.includes("No space left on device") ? "E_DISK_FULL" : "E_MERGE";
-  const hint = typeof error["hint"] === "string" ? error["hint"] : undefined;
-  return new MoxiError(
-    code,
-    `the model could not be merged: ${printable(why)}`,
-    hint === undefined ? {} : { hint },
-  );
 }

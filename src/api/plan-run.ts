@@ -1,27 +1,28 @@
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { formatCount } from "../base/format.ts";
 import { hashJson } from "../base/hash.ts";
 import { isRecord } from "../base/json.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
+import type { ResolvedModel } from "../model/resolve.ts";
 import type { Price } from "../run/cost.ts";
 import type { Plan } from "../run/plan.ts";
 import type { Recipe } from "../run/recipe.ts";
 import { resolveRun } from "../store/find.ts";
 import { hideFromGit, readRun, runsFolder } from "../store/runs.ts";
-import type { Submission, Target } from "../targets/target.ts";
+import type { Planned, Submission, Target } from "../targets/target.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
 import { localDataset } from "./data-source.ts";
 import { openTarget } from "./targets.ts";
+import { inspectTokens } from "./train-tokens.ts";
 import { findTrainer, hashTrainer } from "./trainer.ts";
 
 /** A plan, and what it needs of this machine's files. */
 export interface PlannedRun {
   readonly plan: Plan;
   readonly submission: Pick<Submission, "dataset" | "modelFolder" | "adapterFolder">;
-  readonly target: Target;
   /** What an hour costs at most; undefined where nothing is paid. */
   readonly price: Price | undefined;
 }
@@ -38,20 +39,30 @@ export async function planRun(
   loaded: LoadedConfig,
   planFile?: string,
   signal?: AbortSignal,
-): Promise<PlannedRun> {
+): Promise<PlannedRun & { readonly target: Target }> {
   const saved = planFile === undefined ? undefined : await readPlan(context.cwd, planFile);
+  const name = saved?.target ?? loaded.config.target;
+  const target = await openTarget(context, name, { loaded, signal, ...(saved && { plan: saved }) });
+  if (saved === undefined) target.prepare();
+  const data = join(loaded.folder, ".moxi", "data");
+  return { ...(await planAt(context, loaded, { place: target, saved, data })), target };
+}
+
+export interface PlanAtOptions {
+  readonly place: Planned;
+  readonly saved: Plan | undefined;
+  /** Where the canonical rows go. */
+  readonly data: string;
+}
+
+/** The same at a place that was opened, with a saved plan that was read. */
+export async function planAt(
+  context: Context,
+  loaded: LoadedConfig,
+  { place: target, saved, data }: PlanAtOptions,
+): Promise<PlannedRun> {
   const { config, folder } = loaded;
-  const targetName = saved?.target ?? config.target;
-  const target = await openTarget(context, targetName, {
-    loaded,
-    signal,
-    ...(saved && { plan: saved }),
-  });
-  // A cloud answers while the dataset is read.
-  const rented = saved === undefined ? rent(target) : undefined;
-  rented?.catch(() => {}); // what is wrong with the dataset is told first
-  const dataset = await prepareRows(context, loaded);
-  const model = await findModel(context, loaded, saved?.recipe);
+  const { dataset, model } = await prepareRows(context, loaded, data, saved?.recipe);
   const adapter = config.from === undefined ? null : await adapterOf(folder, config.from, model);
   const trainer = await hashTrainer(findTrainer());
   const submission = {
@@ -61,12 +72,14 @@ export async function planRun(
   };
   if (saved !== undefined) {
     refuseOther(saved, { dataset, model, adapter, trainer });
-    return { plan: saved, submission, target, price: await target.price(saved) };
+    return { plan: saved, submission, price: await target.price(saved) };
   }
-  const [{ makePlan }, { machine, cloud, price }] = await Promise.all([
+  const [{ makePlan }, [machine], cloud] = await Promise.all([
     import("../planner/plan.ts"),
-    rented!,
+    target.machines(),
+    target.cloud(model),
   ]);
+  const price = cloud === null ? undefined : await target.price({ machine: machine!, cloud });
   const rental = cloud === null ? null : { cloud, price };
   const { sources } = loaded;
   const plan = makePlan({
@@ -75,44 +88,48 @@ export async function planRun(
     dataset,
     model,
     adapter,
-    machine,
+    machine: machine!,
     rental,
     trainer,
   });
-  return { plan, submission, target, price };
+  return { plan, submission, price };
 }
 
-/** The machine, where it is and what it costs. */
-async function rent(target: Target) {
-  const [[machine], cloud] = await Promise.all([target.machines(), target.cloud()]);
-  if (cloud === null) return { machine: machine!, cloud, price: undefined };
-  return { machine: machine!, cloud, price: await target.price({ machine: machine!, cloud }) };
-}
-
-async function prepareRows(context: Context, loaded: LoadedConfig) {
+/** The rows, checked with the base model at hand, which is looked for when they are sound apart from it. */
+async function prepareRows(
+  context: Context,
+  loaded: LoadedConfig,
+  outFolder: string,
+  recipe: Recipe | undefined,
+) {
   const { host, cwd } = context;
-  const { config, folder } = loaded;
+  const { config } = loaded;
   const { prepareDataset } = await import("../dataset/prepare.ts");
+  let model: ResolvedModel | undefined;
   const dataset = await prepareDataset({
     path: await localDataset(context, loaded, config.dataset),
     cwd,
     split: config.split,
     ...checkSettings(config),
-    outFolder: join(folder, ".moxi", "data"),
+    outFolder,
     host,
+    inspect: async (rows, bytes) => {
+      model ??= await findModel(context, loaded, recipe);
+      return inspectTokens(context, loaded, model, rows, bytes);
+    },
   });
-  await hideFromGit(join(folder, ".moxi"));
+  await hideFromGit(dirname(outFolder));
   const rows = `${formatCount(dataset.trainRows)} rows to train on, ${formatCount(dataset.evalRows)} held out`;
   host.notify({ type: "task", id: "dataset", state: "done", text: `${rows} (${dataset.format})` });
   for (const text of dataset.warnings) host.notify({ type: "warning", text });
-  return dataset;
+  return { dataset, model: model! };
 }
 
 async function findModel(
   { host, home, fetch }: Context,
   { config, folder, secrets, hubUrl, env }: LoadedConfig,
   recipe: Recipe | undefined,
-) {
+): Promise<ResolvedModel> {
   const { resolveModel } = await import("../model/resolve.ts");
   const model = await resolveModel({
     id: recipe?.model.id ?? config.model,
@@ -137,7 +154,7 @@ async function adapterOf(folder: string, name: string, model: Recipe["model"]) {
 }
 
 /** Reads a run's plan.json, or what `moxi train --dry-run --json` printed. */
-async function readPlan(cwd: string, planFile: string): Promise<Plan> {
+export async function readPlan(cwd: string, planFile: string): Promise<Plan> {
   const file = resolve(cwd, planFile);
   const wrong = (why: string, cause?: unknown) =>
     new MoxiError("E_PLAN", `${planFile} is no plan: ${why}`, {

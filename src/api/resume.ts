@@ -2,10 +2,13 @@ import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { formatDuration } from "../base/format.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
+import { askedMachine, nextMachine } from "../run/attempt.ts";
 import type { Attempt } from "../run/attempt.ts";
 import { hasEnded } from "../run/fold.ts";
+import type { View } from "../run/fold.ts";
 import type { Plan } from "../run/plan.ts";
 import { appendAttempt, isUnsubmitted, newAttempt, runLock } from "../store/runs.ts";
+import type { RunRecord } from "../store/runs.ts";
 import { withLock } from "../store/lock.ts";
 import type { Submission, Target } from "../targets/target.ts";
 import { load } from "./config.ts";
@@ -33,17 +36,19 @@ export interface ResumeResult {
 
 /**
  * Goes on with a run that has ended early, from its newest valid checkpoint: the same run and
- * plan, the next attempt.
+ * plan, the next attempt. A cloud that still has what an earlier attempt was submitted with needs
+ * no file of this machine.
  *
  * @throws MoxiError E_RUN_STATE when it still runs or has succeeded, and what `train` throws
  */
 export async function resume(context: Context, options: ResumeOptions = {}): Promise<ResumeResult> {
-  const { record } = await openRun(context, options.run);
+  const { record, refs } = await openRun(context, options.run);
   const { run, folder, plan } = record;
   const loaded = await load(context);
-  const files = await sources(context, loaded, plan);
   const { signal } = options;
   const target = await openTarget(context, plan.target, { plan, loaded, submits: true, signal });
+  const kept = await target.kept(refs);
+  const inputs = kept === null ? await sources(context, loaded, plan) : { kept };
   await preflight(context, target, plan);
   await awaitMachine(context, target, options);
 
@@ -51,7 +56,7 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
     const opened = await openRun(context, run);
     // Whoever began this attempt was cut off: it goes on, and no second one is made.
     if (isUnsubmitted(opened.record)) return opened.record.attempts.length;
-    const { status } = await viewOf(opened);
+    const { status, failure } = await viewOf(opened);
     if (!hasEnded(status)) {
       throw new MoxiError("E_RUN_STATE", `${run} is still ${status}`, {
         hint: `moxi watch ${run}`,
@@ -63,14 +68,15 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
       });
     }
     const number = opened.record.attempts.length + 1;
-    const next = {
+    const next: Attempt = {
       ...newAttempt(run, number, plan.target, context.clock.now()),
       ...(target.capabilities.paid ? await budget(opened, target) : {}),
+      ...machineFor(opened.record, failure),
     };
     await appendAttempt(opened.record, next);
     return number;
   });
-  await handOver(context, target, folder, files);
+  await handOver(context, target, folder, inputs);
   return { run, attempt, plan };
 }
 
@@ -88,10 +94,9 @@ async function budget(
   target: Target,
 ): Promise<Pick<Attempt, "maxSeconds" | "carriedSeconds" | "price">> {
   const { run, plan } = record;
-  const before = await Promise.all(
-    refs.map(async (ref) => (await target.status(ref)).billedSeconds),
-  );
-  const carriedSeconds = Math.ceil(before.reduce<number>((sum, each) => sum + (each ?? 0), 0));
+  const before = await Promise.all(refs.map((ref) => target.status(ref)));
+  const billed = before.reduce((sum, { billedSeconds = 0 }) => sum + billedSeconds, 0);
+  const carriedSeconds = Math.ceil(billed);
   const price = await target.price(plan);
   const spent = { carriedSeconds, ...(price && { price }) };
   const { maxSeconds } = plan.limits;
@@ -101,6 +106,22 @@ async function budget(
   throw new MoxiError("E_BUDGET", `${run} has used up its limit of ${formatDuration(maxSeconds)}`, {
     hint: "start a new run with a higher --max-hours or --max-usd; --from goes on from an adapter",
   });
+}
+
+/**
+ * The same machine again; where it could not be had, the next that the plan allows, and after the
+ * last of them the first: it may be there again.
+ */
+function machineFor(
+  { plan, attempts }: RunRecord,
+  failure: View["failure"],
+): Pick<Attempt, "machine"> {
+  const newest = attempts.at(-1)!;
+  const machine =
+    failure?.kind === "no capacity"
+      ? (nextMachine(plan, newest) ?? plan.machine.name)
+      : askedMachine(plan, newest);
+  return machine === plan.machine.name ? {} : { machine };
 }
 
 /** The plan's rows and base model, where `train` found or put them; the model must be the same still. */

@@ -74,6 +74,8 @@ async function openSageMaker(
   const cache = join(cacheFolder({ env, home }), "moxi");
   const token = loaded.secrets.huggingFaceToken;
   const sending = {
+    hubUrl: loaded.hubUrl,
+    fetchModel: modelFetcher(context, loaded, cache),
     wheels: wheelsFor(context, loaded, cache, signal),
     trainerFolder: findTrainer().folder,
     cache,
@@ -84,10 +86,10 @@ async function openSageMaker(
   return createSageMakerTarget({ ...options, wishes, sending });
 }
 
-/** The locked packages of an image, from the user's own index; none where the image has no lock. */
-function wheelsFor(
+/** The locked packages of an image, from the user's own index; none where it has no lock, which a check tells. */
+export function wheelsFor(
   { home, host, clock, fetch }: Context,
-  { env }: LoadedConfig,
+  { env, config }: LoadedConfig,
   cache: string,
   signal: AbortSignal | undefined,
 ) {
@@ -99,12 +101,27 @@ function wheelsFor(
     if (how === "name") return nameWheels(lock, cache);
     const { platform } = process;
     const sleep = clock.sleep.bind(clock);
-    return fetchWheels({ lock, cache, env, home, platform, host, fetch, sleep, signal });
+    const index = config.packageIndex;
+    return fetchWheels({ lock, cache, env, home, platform, host, fetch, sleep, signal, index });
+  };
+}
+
+/** The files of a hub model, in the user's cache. */
+function modelFetcher(
+  { home, host, clock, fetch }: Context,
+  { env, folder, secrets, hubUrl }: LoadedConfig,
+  cache: string,
+) {
+  return async ({ id, revision }: Plan["recipe"]["model"]) => {
+    const { downloadModel } = await import("../model/download.ts");
+    const token = secrets.huggingFaceToken;
+    const here = { home, env, cache, baseFolder: folder, host, clock, fetch };
+    return downloadModel({ id, revision: revision!, token, hubUrl, ...here });
   };
 }
 
 /** What may stand in no file that leaves this machine. */
-function secretValues({ env, secrets }: LoadedConfig): string[] {
+export function secretValues({ env, secrets }: LoadedConfig): string[] {
   const names = ["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_SESSION_TOKEN"];
   const values = [secrets.huggingFaceToken, ...names.map((name) => env[name])];
   return values.filter((value) => value !== undefined && value !== "") as string[];

@@ -60,9 +60,16 @@ function contextOf(network: Network): SecureContext | undefined {
   return context;
 }
 
+export interface Taker {
+  /** Where the next bytes are to be put; not empty. */
+  space(): Buffer;
+  /** So many were put there. */
+  took(bytes: number): void;
+}
+
 export interface ConnectOptions {
-  /** One buffer that every read reuses, and who looks at it; without it the socket is an ordinary stream. */
-  readonly read?: { readonly buffer: Buffer; readonly onData: (chunk: Buffer) => void };
+  /** Who takes what arrives, in memory of his own; without it the socket is an ordinary stream. */
+  readonly read?: Taker;
   readonly timeoutMs?: number;
   /** A TLS session to go on with, which saves the server a signature. */
   readonly session?: Buffer | undefined;
@@ -78,13 +85,13 @@ export async function connect(
   const proxy = proxyFor(peer, network);
   const through = proxy === undefined ? undefined : await tunnel(proxy, peer, network, timeoutMs);
   const secureContext = peer.secure ? contextOf(network) : undefined;
-  const callback = (size: number, buffer: Uint8Array) => {
-    read!.onData((buffer as Buffer).subarray(0, size));
+  const callback = (size: number) => {
+    read!.took(size);
     return true;
   };
   // Node does not read into a buffer of ours where one socket runs over another.
   const own = read !== undefined && through === undefined;
-  const reading = own ? { onread: { buffer: read.buffer, callback } } : {};
+  const reading = own ? { onread: { buffer: () => read.space(), callback } } : {};
   return new Promise((resolve, reject) => {
     const { host, port } = peer;
     const socket: Socket = peer.secure
@@ -103,7 +110,7 @@ export async function connect(
       clearTimeout(timer);
       socket.off("error", settle);
       if (error === undefined) {
-        if (read !== undefined && !own) socket.on("data", read.onData);
+        if (read !== undefined && !own) socket.on("data", (chunk: Buffer) => copyTo(read, chunk));
         return resolve(socket.setNoDelay(true));
       }
       socket.destroy();
@@ -119,6 +126,14 @@ export async function connect(
       socket.once(peer.secure ? "secureConnect" : "connect", () => settle());
     }
   });
+}
+
+function copyTo(taker: Taker, chunk: Buffer): void {
+  for (let at = 0; at < chunk.length;) {
+    const bytes = chunk.copy(taker.space(), 0, at);
+    taker.took(bytes);
+    at += bytes;
+  }
 }
 
 /** Asks a proxy for a connection to somewhere else. */

@@ -15,15 +15,17 @@ export async function openEcr(parts: ClientParts) {
   const client = new ECRClient(parts.config("ecr"));
   parts.onClose(() => client.destroy());
   // Asked by its tag for the plan, an image is known by its digest when the checks ask for that.
-  const known = new Set<string>();
+  const asked = new Map<string, Promise<string | undefined>>();
   return {
     /** The image's digest; undefined where there is none. */
-    digest: async ({ registry, repository, version }: ImageQuery): Promise<string | undefined> => {
-      const name = (digest: string) => `${registry}/${repository}@${digest}`;
-      if (known.has(name(version))) return version;
-      const found = await ask({ registry, repository, version });
-      if (found !== undefined) known.add(name(found));
-      return found;
+    digest: async (image: ImageQuery): Promise<string | undefined> => {
+      const { registry, repository, version } = image;
+      const name = (one: string) => `${registry}/${repository} ${one}`;
+      const answer = asked.get(name(version)) ?? ask(image);
+      asked.set(name(version), answer);
+      const digest = await answer;
+      if (digest !== undefined) asked.set(name(digest), answer);
+      return digest;
     },
   };
 

@@ -35,7 +35,9 @@ async function serve(...answers: readonly (readonly string[])[]) {
     const { status, body } = await pool!.send({ method, target: "/", headers: { host: "x" } });
     return `${status} ${body.toString()}`;
   };
-  return { get, connections: () => connections };
+  const take = (onData: (piece: Buffer) => void | Promise<void>) =>
+    pool!.send({ method: "GET", target: "/", headers: { host: "x" }, onData });
+  return { get, take, connections: () => connections };
 }
 
 test.each<[string, string[], string]>([
@@ -89,6 +91,47 @@ test.each<[string, string[]]>([
 ])("an answer with %s is trouble on the way", async (_name, pieces) => {
   const { get } = await serve(pieces);
   await expect(get()).rejects.toMatchObject({ code: "ECONNRESET" });
+});
+
+test.each<[string, string[]]>([
+  ["in one", [`HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabcdef`]],
+  ["behind a head that is cut", ["HTTP/1.1 200 OK\r\ncontent-le", "ngth: 6\r\n\r\nabc", "def"]],
+  [
+    "in chunks",
+    [
+      "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncde\r\n1\r",
+      "\nf\r\n0\r\n\r\n",
+    ],
+  ],
+])("a body %s reaches its taker, who may take his time", async (_name, pieces) => {
+  const { take, connections } = await serve(pieces);
+  for (let round = 0; round < 2; round++) {
+    const found: string[] = [];
+    await take(async (piece) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      found.push(piece.toString());
+    });
+    // Taken to the end when the answer is there.
+    expect(found.join("")).toBe("abcdef");
+  }
+  expect(connections()).toBe(1);
+});
+
+test("what came before a break reaches its taker", async () => {
+  const { take } = await serve(["HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc", "END"]);
+  const found: string[] = [];
+  await expect(take((piece) => void found.push(piece.toString()))).rejects.toMatchObject({
+    code: "ECONNRESET",
+  });
+  expect(found.join("")).toBe("abc");
+});
+
+test("a taker that fails fails the request, and the connection is not used again", async () => {
+  const { take, connections } = await serve(["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc"]);
+  const full = Object.assign(new Error("no space left"), { code: "ENOSPC" });
+  await expect(take(() => Promise.reject(full))).rejects.toBe(full);
+  await take(() => {});
+  expect(connections()).toBe(2);
 });
 
 test("a kept connection that the other side has closed costs nothing but a new one", async () => {

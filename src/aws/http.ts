@@ -1,10 +1,13 @@
 import type { Socket } from "node:net";
 import { connect } from "./connect.ts";
 import type { Network, Peer } from "./connect.ts";
+import { broken, HttpReader } from "./http-reader.ts";
+import type { HttpAnswer } from "./http-reader.ts";
+import { Pieces } from "./pieces.ts";
 
 // HTTP/1.1 for the requests that carry the bytes: node:https makes a stream object and a buffer of
-// every 16 KiB that arrive (3.9 CPU-seconds a GiB here, against 2.5), and a TLS connection for
-// every large upload unless told otherwise. This reads into one buffer a connection.
+// every 16 KiB that arrive (3.9 CPU-seconds a GiB here, against 1.9), and a TLS connection for
+// every large upload unless told otherwise. This reads into memory of its own: see pieces.ts.
 
 export interface HttpRequest {
   readonly method: string;
@@ -12,58 +15,53 @@ export interface HttpRequest {
   readonly target: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Buffer | undefined;
-  /** Gets the body of a 2xx answer piece by piece; the piece is overwritten after the call. */
-  readonly onData?: ((chunk: Buffer, status: number) => void) | undefined;
+  /**
+   * Gets the body of a 2xx answer piece by piece. A piece is overwritten after the call, or once the
+   * promise that the call returns has settled.
+   */
+  readonly onData?: ((piece: Buffer, status: number) => void | Promise<void>) | undefined;
   readonly onSent?: ((bytes: number) => void) | undefined;
 }
 
-export interface HttpAnswer {
-  readonly status: number;
-  /** Names in lower case. */
-  readonly headers: ReadonlyMap<string, string>;
-  /** The whole body where nobody took it piece by piece. */
-  readonly body: Buffer;
-}
-
-/** Answers that are kept whole are error texts; data has a taker. */
-const maxKept = 4 << 20;
-const maxHead = 64 << 10;
 const slice = 512 << 10;
 /** Connections without a byte in either direction for so long are given up. */
 const idleMs = 60_000;
-
-/** An error that counts as trouble on the way, after which a request is repeated. */
-export const broken = (message: string, code = "ECONNRESET") =>
-  Object.assign(new Error(message), { code });
+/** While so many pieces of one connection wait for the disk, nothing more is read. */
+const mostBusy = 3;
 
 /** One connection that carries one request after another. */
 class Connection {
   private readonly socket: Socket;
-  private answer: Reader | undefined;
+  private readonly pieces: Pieces;
+  private answer: HttpReader | undefined;
   private settle: { done(answer: HttpAnswer): void; fail(error: Error): void } | undefined;
   /** Whether another request may follow. */
   usable = true;
   used = 0;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, pieces: Pieces) {
     this.socket = socket;
+    this.pieces = pieces;
     socket.on("error", (error) => this.lost(error));
     socket.on("close", () => this.lost(broken("the connection was closed")));
     socket.on("end", () => this.lost(broken("the connection was closed")));
-    socket.setTimeout(idleMs, () => this.lost(broken("the connection fell silent", "ETIMEDOUT")));
+    socket.setTimeout(idleMs, () => {
+      // A slow disk is not the other side's silence.
+      if (pieces.busy === 0) this.lost(broken("the connection fell silent", "ETIMEDOUT"));
+    });
   }
 
   static async open(
     peer: Peer,
     network: Network,
-    session: { value: Buffer | undefined },
+    kept: { session: Buffer | undefined; readonly spare: Buffer[] },
   ): Promise<Connection> {
     let opened: Connection | undefined;
-    const buffer = Buffer.allocUnsafe(128 << 10);
-    const read = { buffer, onData: (chunk: Buffer) => opened?.read(chunk) };
-    const socket = await connect(peer, network, { read, session: session.value });
-    opened = new Connection(socket);
-    if (peer.secure) socket.on("session", (value: Buffer) => (session.value = value));
+    const pieces = new Pieces(kept.spare);
+    const read = { space: () => pieces.space(), took: (bytes: number) => opened?.took(bytes) };
+    const socket = await connect(peer, network, { read, session: kept.session });
+    opened = new Connection(socket, pieces);
+    if (peer.secure) socket.on("session", (value: Buffer) => (kept.session = value));
     return opened;
   }
 
@@ -74,7 +72,7 @@ class Connection {
     for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
     if (body !== undefined) head += `content-length: ${body.length}\r\n`;
     const answered = new Promise<HttpAnswer>((done, fail) => (this.settle = { done, fail }));
-    this.answer = new Reader(method, request.onData);
+    this.answer = new HttpReader(method, this.pieces, request.onData);
     // Where writing fails, the answer's failure is what is told.
     answered.catch(() => {});
     const first = Buffer.from(`${head}\r\n`, "latin1");
@@ -92,7 +90,12 @@ class Connection {
       // Answered before all was sent: the rest of the body would be taken for the next request.
       if (this.settle === undefined && !this.socket.writableNeedDrain) await answered;
     }
-    return answered;
+    try {
+      return await answered;
+    } finally {
+      // The taker may be asked to go on elsewhere, and must have finished here.
+      await this.pieces.done();
+    }
   }
 
   close(): void {
@@ -113,148 +116,48 @@ class Connection {
     });
   }
 
-  private read(chunk: Buffer): void {
+  private took(bytes: number): void {
     if (this.answer === undefined) return this.lost(broken("an answer without a request"));
     try {
-      if (!this.answer.take(chunk)) return;
+      // Sixty thousand times a GiB: without a look at the bytes where they cannot be anything else.
+      const within = this.answer.isWithin(bytes) && this.pieces.extend(bytes);
+      if (within) this.answer.skip(bytes);
+      if (within || !this.answer.take(this.pieces.read(bytes))) {
+        this.pieces.rest();
+        if (this.pieces.busy >= mostBusy) this.wait();
+        return;
+      }
+      this.pieces.flush();
     } catch (error) {
       return this.lost(error as Error);
     }
     const { answer, settle } = this;
     this.answer = undefined;
     this.settle = undefined;
+    this.pieces.rest();
     if (!answer.keepAlive || this.socket.writableLength > 0) this.usable = false;
     settle?.done(answer.result());
+  }
+
+  private wait(): void {
+    this.socket.pause();
+    const goOn = () => this.socket.resume();
+    this.pieces.done().then(goOn, (error: Error) => this.lost(error));
   }
 
   private lost(error: Error): void {
     this.usable = false;
     this.socket.destroy();
-    const { settle } = this;
+    const { answer, settle } = this;
     this.answer = undefined;
     this.settle = undefined;
+    try {
+      // What has come before the trouble is not asked for again.
+      if (answer !== undefined) this.pieces.flush();
+    } catch {
+      // The first trouble is the one that is told.
+    }
     settle?.fail(error);
-  }
-}
-
-/** Takes one answer apart; strict, because a lenient reader can be fooled about where a body ends. */
-class Reader {
-  keepAlive = true;
-  private readonly method: string;
-  private readonly onData: HttpRequest["onData"];
-  private status = 0;
-  private headers = new Map<string, string>();
-  private state: "head" | "body" | "size" | "chunk" | "chunk end" | "trailer" = "head";
-  private pending: Buffer = Buffer.alloc(0);
-  /** Bytes of the body, or of the chunk, that are still to come. */
-  private left = 0;
-  private kept: Buffer[] = [];
-  private keptBytes = 0;
-
-  constructor(method: string, onData: HttpRequest["onData"]) {
-    this.method = method;
-    this.onData = onData;
-  }
-
-  result(): HttpAnswer {
-    return { status: this.status, headers: this.headers, body: Buffer.concat(this.kept) };
-  }
-
-  /** Takes what has arrived; true when the answer is complete. */
-  take(chunk: Buffer): boolean {
-    let rest = chunk;
-    for (;;) {
-      if (this.state === "body" || this.state === "chunk") {
-        const now = rest.subarray(0, this.left);
-        this.left -= now.length;
-        rest = rest.subarray(now.length);
-        if (now.length > 0) this.body(now);
-        if (this.left > 0) return false;
-        if (this.state === "body") return this.end(rest);
-        this.state = "chunk end";
-        continue;
-      }
-      if (this.state === "head") {
-        const head = this.until(rest, "\r\n\r\n", maxHead);
-        if (head === undefined) return false;
-        rest = head.rest;
-        if (this.readHead(head.text)) return this.end(rest);
-        continue;
-      }
-      const line = this.until(rest, "\r\n", 8 << 10);
-      if (line === undefined) return false;
-      rest = line.rest;
-      if (this.state === "size") {
-        if (!/^[0-9a-f]{1,8}(?:;.*)?$/i.test(line.text)) throw broken("a chunk without a size");
-        this.left = Number.parseInt(line.text, 16);
-        this.state = this.left === 0 ? "trailer" : "chunk";
-      } else if (this.state === "chunk end") {
-        if (line.text !== "") throw broken("a chunk that is longer than its size");
-        this.state = "size";
-      } else if (line.text === "") {
-        return this.end(rest);
-      }
-    }
-  }
-
-  private end(rest: Buffer): true {
-    if (rest.length > 0) throw broken("more bytes than the answer has");
-    return true;
-  }
-
-  private body(chunk: Buffer): void {
-    if (this.onData !== undefined && this.status < 300) return this.onData(chunk, this.status);
-    this.keptBytes += chunk.length;
-    if (this.keptBytes > maxKept) throw broken("an answer that is longer than expected");
-    this.kept.push(Buffer.from(chunk));
-  }
-
-  /** Text up to a mark; what comes before the mark has arrived is kept. */
-  private until(chunk: Buffer, mark: string, limit: number) {
-    const all = this.pending.length === 0 ? chunk : Buffer.concat([this.pending, chunk]);
-    const end = all.indexOf(mark);
-    if (end > limit || (end < 0 && all.length > limit)) throw broken("a line that does not end");
-    if (end < 0) {
-      this.pending = Buffer.from(all);
-      return undefined;
-    }
-    this.pending = Buffer.alloc(0);
-    return { text: all.toString("latin1", 0, end), rest: all.subarray(end + mark.length) };
-  }
-
-  /** Reads status and headers; true when no body follows. */
-  private readHead(text: string): boolean {
-    const [first = "", ...lines] = text.split("\r\n");
-    const match = /^HTTP\/1\.([01]) (\d{3})(?: |$)/.exec(first);
-    if (match === null) throw broken("not an HTTP/1.1 answer");
-    this.status = Number(match[2]);
-    if (this.status < 200) {
-      if (this.status === 101) throw broken("an upgrade that nobody asked for");
-      return false;
-    }
-    this.headers = new Map();
-    for (const line of lines) {
-      const colon = line.indexOf(":");
-      if (colon <= 0) throw broken("a header without a name");
-      const name = line.slice(0, colon).toLowerCase();
-      const value = line.slice(colon + 1).trim();
-      if (name === "content-length" && (this.headers.get(name) ?? value) !== value) {
-        throw broken("two lengths for one body");
-      }
-      this.headers.set(name, value);
-    }
-    const connection = this.headers.get("connection")?.toLowerCase();
-    this.keepAlive = match[1] === "1" ? connection !== "close" : connection === "keep-alive";
-    if (this.method === "HEAD" || this.status === 204 || this.status === 304) return true;
-    if (this.headers.get("transfer-encoding")?.toLowerCase() === "chunked") {
-      this.state = "size";
-      return false;
-    }
-    const length = this.headers.get("content-length");
-    if (length === undefined || !/^\d{1,15}$/.test(length)) throw broken("a body without a length");
-    this.state = "body";
-    this.left = Number(length);
-    return this.left === 0;
   }
 }
 
@@ -264,7 +167,7 @@ export class ConnectionPool {
   private readonly network: Network;
   private readonly idle: Connection[] = [];
   private readonly all = new Set<Connection>();
-  private readonly session: { value: Buffer | undefined } = { value: undefined };
+  private readonly kept = { session: undefined as Buffer | undefined, spare: [] as Buffer[] };
 
   constructor(peer: Peer, network: Network) {
     this.peer = peer;
@@ -283,7 +186,7 @@ export class ConnectionPool {
         connection = this.idle.pop();
       }
       if (connection === undefined) {
-        connection = await Connection.open(this.peer, this.network, this.session);
+        connection = await Connection.open(this.peer, this.network, this.kept);
         this.all.add(connection);
       }
       const again = connection.used > 0;
@@ -293,9 +196,9 @@ export class ConnectionPool {
         onData === undefined
           ? {}
           : {
-              onData: (chunk: Buffer, status: number) => {
-                received += chunk.length;
-                onData(chunk, status);
+              onData: (piece: Buffer, status: number) => {
+                received += piece.length;
+                return onData(piece, status);
               },
             };
       try {

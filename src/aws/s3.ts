@@ -29,6 +29,8 @@ export interface ObjectInfo {
 export interface ObjectHead extends ObjectInfo {
   /** CRC-32 in base64: of the whole, or with "-n" of the CRCs of n parts. */
   readonly crc: string | undefined;
+  /** CRC-64/NVME of the whole in base64: S3 adds it to what came without a checksum. */
+  readonly crc64: string | undefined;
 }
 
 export interface UploadedPart {
@@ -37,6 +39,13 @@ export interface UploadedPart {
   readonly etag: string;
   /** CRC-32 in base64, where the service keeps it. */
   readonly crc: string | undefined;
+}
+
+/** A multipart upload that was begun and neither finished nor given up: its parts are paid for. */
+export interface Unfinished {
+  readonly key: string;
+  readonly id: string;
+  readonly begun: Date;
 }
 
 /** S3's control calls, through the SDK. The calls that carry bytes are in wire.ts. */
@@ -109,6 +118,7 @@ export async function openS3(parts: ClientParts) {
             size: found.ContentLength ?? 0,
             etag: found.ETag ?? "",
             crc: found.ChecksumCRC32,
+            crc64: found.ChecksumCRC64NVME,
           };
         } catch (error) {
           // Without a body a missing bucket looks the same; whoever writes or lists next is told.
@@ -158,20 +168,22 @@ export async function openS3(parts: ClientParts) {
         return UploadId!;
       }),
 
-    /** The ids of unfinished uploads of one key, the newest first. */
-    unfinished: (bucket: Bucket, key: string): Promise<string[]> =>
-      parts.attempt(`look for unfinished uploads of ${uri(bucket, key)}`, async () => {
-        const found: { id: string; at: number }[] = [];
+    /** The unfinished uploads whose keys start with a prefix, the newest first. */
+    unfinished: (bucket: Bucket, prefix: string): Promise<Unfinished[]> =>
+      parts.attempt(`look for unfinished uploads of ${uri(bucket, prefix)}`, async () => {
+        const found: Unfinished[] = [];
         for (let marker: { KeyMarker: string; UploadIdMarker: string } | undefined; ;) {
-          const input = { ...of(bucket), Prefix: key, ...marker };
+          const input = { ...of(bucket), Prefix: prefix, ...marker };
           const page = await client.send(new ListMultipartUploadsCommand(input));
           for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
-            if (Key === key) found.push({ id: UploadId!, at: Initiated?.getTime() ?? 0 });
+            // A server that does not look at the prefix would have strangers' uploads given up.
+            if (Key?.startsWith(prefix) !== true) continue;
+            found.push({ key: Key, id: UploadId!, begun: Initiated ?? new Date() });
           }
           if (page.IsTruncated !== true) break;
           marker = { KeyMarker: page.NextKeyMarker!, UploadIdMarker: page.NextUploadIdMarker! };
         }
-        return found.sort((a, b) => b.at - a.at).map(({ id }) => id);
+        return found.sort((a, b) => b.begun.getTime() - a.begun.getTime());
       }),
 
     parts: (bucket: Bucket, key: string, uploadId: string): Promise<UploadedPart[]> =>

@@ -34,6 +34,8 @@ export interface TrainingJob {
   readonly artifact: string | undefined;
   readonly billedSeconds: number | undefined;
   readonly trainedSeconds: number | undefined;
+  /** Where each channel is filled from: an S3 address. */
+  readonly channels: Readonly<Record<string, string>>;
   /** The instance type; empty while the service chooses one of several. */
   readonly instance: string;
   /** How many of them. */
@@ -119,7 +121,13 @@ function told(job: DescribeTrainingJobResponse): TrainingJob {
     artifact: job.ModelArtifacts?.S3ModelArtifacts,
     billedSeconds: job.BillableTimeInSeconds,
     trainedSeconds: job.TrainingTimeInSeconds,
-    instance: job.ResourceConfig?.InstanceType ?? "",
+    channels: Object.fromEntries(
+      (job.InputDataConfig ?? []).map(({ ChannelName, DataSource }) => [
+        ChannelName ?? "",
+        DataSource?.S3DataSource?.S3Uri ?? "",
+      ]),
+    ),
+    instance: job.ResourceConfig?.SelectedInstanceType ?? job.ResourceConfig?.InstanceType ?? "",
     count: job.ResourceConfig?.InstanceCount ?? 1,
     spot: job.EnableManagedSpotTraining ?? false,
     environment: job.Environment ?? {},

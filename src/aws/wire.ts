@@ -4,8 +4,9 @@ import type { Network } from "./connect.ts";
 import { systemCode } from "../base/errors.ts";
 import { translate } from "./errors.ts";
 import type { Doing } from "./errors.ts";
-import { broken, ConnectionPool } from "./http.ts";
-import type { HttpAnswer } from "./http.ts";
+import { ConnectionPool } from "./http.ts";
+import { broken } from "./http-reader.ts";
+import type { HttpAnswer } from "./http-reader.ts";
 import { createSigner } from "./sign.ts";
 import type { Credentials } from "./sign.ts";
 import { Throttle } from "./throttle.ts";
@@ -38,8 +39,8 @@ export interface ReadResult {
   /** CRC-32 of what arrived. */
   readonly crc: number;
   readonly etag: string;
-  /** CRC-32 of the whole object, in base64, where the service keeps one and the whole was read. */
-  readonly stored: string | undefined;
+  /** Checksums of the whole object, in base64, as far as the service keeps them and the whole was read. */
+  readonly stored: { readonly crc: string | undefined; readonly crc64: string | undefined };
 }
 
 /** CRC-32 as S3 writes it: four bytes, big end first, in base64. */
@@ -128,26 +129,28 @@ export class Wire {
 
   /**
    * Reads a range, or a whole object. After a break it goes on where it stopped. `onData` gets each
-   * piece with its place in the range; the piece is overwritten after the call.
+   * piece with its place in the range; the piece is overwritten after the call, or once the promise
+   * that the call returns has settled.
    */
   async get(
     key: string,
     range: { readonly offset: number; readonly length: number; readonly whole: boolean },
     etag: string | undefined,
-    onData: (chunk: Buffer, at: number) => void,
+    onData: (piece: Buffer, at: number) => void | Promise<void>,
   ): Promise<ReadResult> {
     let at = 0;
     let crc = 0;
     // Where the request that runs has started: what it brings counts once its head was right.
     let began = { at, crc };
     let ranged = false;
-    const take = (chunk: Buffer, status: number) => {
-      if (status !== (ranged ? 206 : 200) || at + chunk.length > range.length) {
+    const take = (piece: Buffer, status: number) => {
+      if (status !== (ranged ? 206 : 200) || at + piece.length > range.length) {
         throw broken("another range than was asked for");
       }
-      onData(chunk, at);
-      crc = crc32(chunk, crc);
-      at += chunk.length;
+      const work = onData(piece, at);
+      crc = crc32(piece, crc);
+      at += piece.length;
+      return work;
     };
     const last = range.offset + range.length - 1;
     const answer = await this.send("GET", key, {
@@ -172,10 +175,12 @@ export class Wire {
         return at === range.length ? undefined : `${at} of ${range.length} bytes`;
       },
     });
+    const { headers, status } = answer;
+    const stored = (name: string) => (status === 200 ? headers.get(name) : undefined);
     return {
       crc,
-      etag: answer.headers.get("etag") ?? "",
-      stored: answer.status === 200 ? answer.headers.get("x-amz-checksum-crc32") : undefined,
+      etag: headers.get("etag") ?? "",
+      stored: { crc: stored("x-amz-checksum-crc32"), crc64: stored("x-amz-checksum-crc64nvme") },
     };
   }
 
@@ -277,7 +282,7 @@ interface SendOptions {
   readonly query?: string;
   readonly headers: Record<string, string> | (() => Record<string, string>);
   readonly body?: Buffer | undefined;
-  readonly onData?: ((chunk: Buffer, status: number) => void) | undefined;
+  readonly onData?: ((piece: Buffer, status: number) => void | Promise<void>) | undefined;
   readonly onSent?: ((bytes: number) => void) | undefined;
   /** What is wrong with a 2xx answer, if something is. */
   readonly check?: (answer: HttpAnswer) => string | undefined;

@@ -74,6 +74,7 @@ export const errorKinds = {
   E_DISK_FULL: user(1),
   E_RUN_FAILED: user(1),
   E_MERGE: user(1),
+  E_SMOKE: user(1),
   E_INTERRUPTED: user(130),
   E_INTERNAL: { exitCode: 1, source: "moxi" },
 } as const satisfies Record<string, ErrorKind>;

@@ -91,7 +91,10 @@ async function fetchMissing(
   folder: string,
   options: FetchWheelsOptions,
 ): Promise<void> {
-  const env = await installerEnvironment(options);
+  const { index } = options;
+  // Stronger for pip than its own files, as the config is for us.
+  const named = index === undefined ? {} : { PIP_INDEX_URL: index };
+  const env = { ...(await installerEnvironment(options)), ...named };
   const draft = await mkdtemp(join(folder, ".new-"));
   try {
     const around = { ...options, env };
@@ -139,7 +142,7 @@ function noIndex(): MoxiError {
     "E_WHEEL_INDEX",
     "the job's Python packages have to be fetched, and there is neither a Python with pip here nor a package index that is named",
     {
-      hint: "name your index, for example UV_DEFAULT_INDEX=https://index.example/simple in .env, or install Python 3.11 or newer with pip",
+      hint: "name your index, for example UV_DEFAULT_INDEX=https://index.example/simple in .env or packageIndex in the config, or install Python 3.11 or newer with pip",
     },
   );
 }

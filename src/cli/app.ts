@@ -19,6 +19,7 @@ import { resume } from "./commands/resume.ts";
 import { runs } from "./commands/runs.ts";
 import { show } from "./commands/show.ts";
 import { stop } from "./commands/stop.ts";
+import { storage } from "./commands/storage/index.ts";
 import { train } from "./commands/train.ts";
 import { watch } from "./commands/watch.ts";
 import { bare, withoutDots } from "./flags.ts";
@@ -27,7 +28,7 @@ import type { Terminal } from "./terminal.ts";
 import { argumentError, asksForJson, usageError } from "./usage.ts";
 
 const routes = buildRouteMap<string, Cli>({
-  routes: bare({ train, watch, logs, stop, resume, runs, show, merge, data, config }),
+  routes: bare({ train, watch, logs, stop, resume, runs, show, merge, data, storage, config }),
   docs: { brief: "Fine-tune a language model on your own data." },
 });
 

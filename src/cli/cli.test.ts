@@ -267,9 +267,14 @@ test("without a command the help is printed, and each command has its own", asyn
     "show",
     "merge",
     "data",
+    "storage",
     "config",
   ]);
-  const each = commands.flatMap((name) => (name === "data" ? ["data check", "data fix"] : name));
+  const groups: Record<string, string[]> = {
+    data: ["data check", "data fix"],
+    storage: ["storage cp", "storage sync"],
+  };
+  const each = commands.flatMap((name) => groups[name] ?? name);
   for (const command of each) {
     terminal = fakeTerminal();
     expect(await moxi(...command.split(" "), "--help")).toBe(0);

@@ -44,7 +44,7 @@ const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
   effectiveBatch: number("sequences per optimizer step"),
   microBatch: number("sequences per forward pass (what fits)"),
   learningRate: number("the highest learning rate"),
-  schedule: text("NAME", "learning rate: cosine, linear or constant"),
+  schedule: text("NAME", "trapezoid, linear, cosine or constant"),
   warmup: number("share of the steps that warms up, 0 to 1"),
   weightDecay: number("weight decay"),
   maxGradNorm: number("gradients are clipped to this norm"),
@@ -117,6 +117,7 @@ const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
     parse: (input) => input || "true",
     inferEmpty: true,
   },
+  packageIndex: text("URL", "the index of the job's Python packages"),
 };
 
 type ParameterName<K extends string> = K extends `${infer Group}.${infer Name}`

@@ -31,7 +31,9 @@ export function helpText(target: HelpTarget, prefix: readonly string[], style: S
     ]);
   }
   const { flags = {}, aliases = {}, positional } = target.parameters;
-  const takesRun = positional?.kind === "tuple" && positional.parameters.length > 0;
+  const places = positional?.kind === "tuple" ? positional.parameters : [];
+  const nameOf = ({ placeholder = "VALUE", optional }: (typeof places)[number]) =>
+    optional === true ? `[${placeholder.toUpperCase()}]` : placeholder.toUpperCase();
   const rows = Object.entries(flags).map(([key, flag]) => {
     const alias = Object.entries(aliases).find(([, named]) => named === key)?.[0];
     const value = flag.kind === "boolean" ? "" : ` ${flag.placeholder ?? "VALUE"}`;
@@ -50,8 +52,8 @@ export function helpText(target: HelpTarget, prefix: readonly string[], style: S
     );
   return page(style, [
     [undefined, [target.brief]],
-    ["usage", [`${name}${takesRun ? " [RUN]" : ""} [flags]`]],
-    ["run", takesRun ? [positional.parameters[0]!.brief] : []],
+    ["usage", [[name, ...places.map(nameOf), "[flags]"].join(" ")]],
+    ...places.map(({ placeholder = "value", brief }): Section => [placeholder, [brief]]),
     ["flags", rowsOf(false)],
     ["settings, the same as in moxi.config.ts", rowsOf(true)],
   ]);

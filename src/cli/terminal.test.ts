@@ -44,6 +44,13 @@ test("a pipe has no width, a terminal its own", () => {
   expect(createTerminal(fakeProcess(true)).out.columns()).toBe(100);
 });
 
+test("a terminal that says it has no size is taken for an ordinary one", () => {
+  const process = fakeProcess(true);
+  Object.assign(process.stderr, { columns: 0, rows: 0 });
+  const { err, rows } = createTerminal(process);
+  expect([err.columns(), rows()]).toEqual([80, 24]);
+});
+
 test("a reader that has gone ends the program quietly, another failure is told", () => {
   const process = fakeProcess(false);
   createTerminal(process).out.write("x");

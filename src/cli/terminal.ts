@@ -88,7 +88,8 @@ export function createTerminal(process: TerminalProcess): Terminal {
     get live() {
       return process.stderr.isTTY === true && env.TERM !== "dumb" && !env.CI;
     },
-    rows: () => process.stderr.rows ?? 24,
+    // Of no size where nobody has told it, as behind some serial lines and recorders.
+    rows: () => process.stderr.rows || 24,
     onInterrupt(listener) {
       process.on("SIGINT", listener);
       return () => process.off("SIGINT", listener);
@@ -131,7 +132,7 @@ function createOutput(process: TerminalProcess, stream: ProcessOutput): Output {
   return {
     style: createStyle(wantsColour(stream.isTTY === true, process.env)),
     write: (text) => void stream.write(text),
-    columns: () => (stream.isTTY ? (stream.columns ?? 80) : Infinity),
+    columns: () => (stream.isTTY ? stream.columns || 80 : Infinity),
   };
 }
 

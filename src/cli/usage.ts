@@ -4,6 +4,7 @@ import {
   UnexpectedFlagError,
   UnexpectedPositionalError,
   UnsatisfiedFlagError,
+  UnsatisfiedPositionalError,
 } from "@stricli/core";
 import type { ArgumentScannerError } from "@stricli/core";
 import { MoxiError } from "../base/errors.ts";
@@ -33,6 +34,9 @@ export function argumentError(error: ArgumentScannerError): MoxiError {
   }
   if (error instanceof UnexpectedPositionalError) {
     return usageError(`what "${error.input}" means here is not clear`);
+  }
+  if (error instanceof UnsatisfiedPositionalError) {
+    return usageError(`${error.placeholder.toUpperCase()} is missing`);
   }
   return usageError(error.message);
 }

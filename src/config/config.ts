@@ -23,8 +23,8 @@ export interface UserConfig {
   microBatch?: number;
   /** The highest step size. Default: 2e-4 for lora, 2e-5 for full. */
   learningRate?: number;
-  /** How the learning rate falls after the warm-up. Default: cosine */
-  schedule?: "cosine" | "linear" | "constant";
+  /** How the learning rate falls. Default: trapezoid (in the last fifth of the steps) */
+  schedule?: "trapezoid" | "linear" | "cosine" | "constant";
   /** Share of the steps that warms up, 0 to 1. Default: 0.03 */
   warmup?: number;
   /** Pull of the weights towards zero (AdamW). Default: 0 */
@@ -100,13 +100,13 @@ export interface UserConfig {
   maxUsd?: number;
   /** The AWS machine to train on. Default: ml.g5.2xlarge */
   instance?: string;
-  /** Machines to take where AWS has none of `instance` to give, in this order. Default: none */
+  /** Up to four machines to take where AWS has none of `instance` to give, in this order, with as many GPUs. Default: none */
   fallbacks?: string[];
   /** Take a spot machine: cheaper, and AWS may take it away; the run goes on from its checkpoint. Default: false */
   spot?: boolean;
   /** What SageMaker is asked for beside the machine. */
   sagemaker?: {
-    /** The container image: the tag of one of AWS's Hugging Face training images, or the address of your own. */
+    /** The container image: the tag of one of AWS's Hugging Face training images, or the address of your own; with @sha256:… behind it, that very one. */
     image?: string;
     /** Disk of a machine that has none of its own, in GB. Default: 100 */
     volumeGb?: number;
@@ -120,13 +120,15 @@ export interface UserConfig {
     subnets?: string[];
     /** Security groups of your VPC. */
     securityGroups?: string[];
-    /** KMS key that encrypts the disk and what the job leaves. Default: AWS's own */
+    /** KMS key that encrypts what the job leaves, and a disk that is not the machine's own. Default: AWS's own */
     kmsKey?: string;
     /** Cut the job off from the network, all but its data. Default: false */
     networkIsolation?: boolean;
     /** Copy the hub's model into the bucket once, and train from there. Default: for gated models, and with networkIsolation */
     mirrorModel?: boolean;
   };
+  /** The index that a job's Python packages are fetched from, such as https://index.example/simple. Default: the one that uv or pip is set to use. */
+  packageIndex?: string;
 }
 
 /** A config with every default that does not depend on the data filled in. */

@@ -70,6 +70,14 @@ test.each([
   [{ lora: { rnak: 8 } }, 'unknown setting "lora.rnak"; did you mean "lora.rank"?'],
   [{ evalFraction: 0.1 }, 'unknown setting "evalFraction"; did you mean "split.evalFraction"?'],
   [{ zebra: "hf_secret" }, 'unknown setting "zebra"'],
+  [
+    { packageIndex: "corp" },
+    'packageIndex must be an http(s) address without a password, not "corp"',
+  ],
+  [
+    { packageIndex: "https://ada:p@ss@index.example/simple" },
+    'packageIndex must be an http(s) address without a password, not "https://***@index.example/simple"',
+  ],
 ])("%j", async (config, message) => {
   await write("moxi.config.json", config);
   expect((await failure()).message).toBe(message);

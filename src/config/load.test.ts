@@ -108,6 +108,7 @@ describe("precedence", () => {
       "sagemaker.kmsKey": "alias/team",
       "sagemaker.networkIsolation": true,
       "sagemaker.mirrorModel": true,
+      packageIndex: "https://index.example/simple",
     };
     expect(Object.keys(examples).sort()).toEqual([...settingSchemas.keys()].sort());
     const text = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));

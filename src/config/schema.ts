@@ -57,7 +57,7 @@ const settings = {
   effectiveBatch: positive,
   microBatch: positive,
   learningRate: z.number().positive(),
-  schedule: z.enum(["cosine", "linear", "constant"]),
+  schedule: z.enum(["trapezoid", "linear", "cosine", "constant"]),
   warmup: share,
   weightDecay: z.number().nonnegative(),
   maxGradNorm: z.number().positive(),
@@ -85,6 +85,8 @@ const settings = {
   fallbacks: z.array(name),
   spot: z.boolean(),
   sagemaker,
+  // It is shown and may be committed: an index with a password is named to uv or pip instead.
+  packageIndex: z.string().regex(/^https?:\/\/[^\s@]+$/),
 } satisfies Shape<UserConfig>;
 
 /** What a config may hold. `$schema` lets editors complete moxi.config.json. */
@@ -113,6 +115,7 @@ export function allowed(schema: z.ZodType): string {
   const {
     type,
     enum: values,
+    pattern,
     exclusiveMinimum,
     minimum,
     maximum = Number.MAX_SAFE_INTEGER,
@@ -120,6 +123,7 @@ export function allowed(schema: z.ZodType): string {
   if (values !== undefined) return `one of ${values.join(", ")}`;
   if (type === "boolean") return "true or false";
   if (type === "array") return `a list of texts, such as ["a", "b"]`;
+  if (pattern !== undefined) return "an http(s) address without a password";
   if (type === "string") return "a text that is not empty";
   const number = type === "integer" ? "a whole number" : "a number";
   if (exclusiveMinimum !== undefined) return `${number} above ${exclusiveMinimum}`;

@@ -118,12 +118,14 @@ function readingsOf(text: string): unknown[] {
   return readings;
 }
 
-/** A value as an error shows it: on one line, short and printable. */
+/** A value as an error shows it: on one line, short, printable and without the password of an address. */
 function shown(value: unknown): string {
   const text =
     typeof value === "string"
       ? JSON.stringify(value)
       : inspect(value, { depth: 1, breakLength: Infinity, customInspect: false });
-  const line = printable(text).replace(/\s+/g, " ");
+  const line = printable(text)
+    .replace(/\s+/g, " ")
+    .replace(/(\w:\/\/)[^\s/]*@/g, "$1***@");
   return line.length > 80 ? `${line.slice(0, 79)}…` : line;
 }

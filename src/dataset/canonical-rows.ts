@@ -2,9 +2,10 @@ import { MoxiError } from "../base/errors.ts";
 import { isRecord } from "../base/json.ts";
 import { canonicalRow } from "./canonical.ts";
 import type { CanonicalRow } from "./canonical.ts";
-import { sampleForm } from "./check.ts";
+
 import { adapt, formOfSettings } from "./forms/form.ts";
 import type { ColumnSettings, Form } from "./forms/form.ts";
+import { sampleForm } from "./forms/sample.ts";
 import { RowProblem } from "./problem.ts";
 import { findFiles } from "./read/files.ts";
 import { readLayout } from "./read/layout.ts";

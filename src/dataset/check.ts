@@ -2,30 +2,33 @@ import { isMoxiError, MoxiError } from "../base/errors.ts";
 import { nearestName, printable } from "../base/format.ts";
 import { silentHost } from "../base/host.ts";
 import type { Host } from "../base/host.ts";
-import { isRecord } from "../base/json.ts";
-import { canonicalRow } from "./canonical.ts";
-import { adapt, formName, formOfSettings, mappingOf } from "./forms/form.ts";
+import { formName, formOfSettings, mappingOf } from "./forms/form.ts";
 import type { ColumnSettings, Form } from "./forms/form.ts";
-import { Vote } from "./forms/vote.ts";
+import { sampleForm } from "./forms/sample.ts";
+import { Kernel, prefixOf } from "./kernel/kernel.ts";
 import { findFiles } from "./read/files.ts";
 import { containerNames, mismatch, readLayout } from "./read/layout.ts";
 import type { Layout } from "./read/layout.ts";
-import { explain, findPlace } from "./read/place.ts";
-import { framerOf, readRows } from "./read/rows.ts";
+import { Buffers, packerOf } from "./read/parcel.ts";
+import { explain } from "./read/place.ts";
+import { readRows } from "./read/rows.ts";
 import { emptyDataset, Source } from "./read/source.ts";
 import { Unreadable } from "./read/unreadable.ts";
 import { readingOf } from "./reading.ts";
-import { levelsOf, rules } from "./rules/catalog.ts";
-import type { Level, LevelSettings, RuleCode, Severity } from "./rules/catalog.ts";
+import { problemsOf } from "./report.ts";
+import type { DatasetCheck } from "./report.ts";
+import { comparedTexts, readAgain } from "./row-texts.ts";
+import { levelsOf } from "./rules/catalog.ts";
+import type { Level, LevelSettings, RuleCode } from "./rules/catalog.ts";
 import { Comparison } from "./rules/comparison.ts";
 import { Findings } from "./rules/findings.ts";
 import type { Place } from "./rules/findings.ts";
+import type { PartResult } from "./rules/part.ts";
 import { checkHere, checkInWorkers } from "./rules/pool.ts";
 import { Prefixes } from "./rules/prefixes.ts";
 import { RowChecker } from "./rules/row-checker.ts";
-import type { CheckerSettings, PartResult } from "./rules/row-checker.ts";
+import type { CheckerSettings } from "./rules/row-checker.ts";
 import { lengthBins, percentiles } from "./rules/stats.ts";
-import type { Lengths } from "./rules/stats.ts";
 import { RowTable } from "./rules/table.ts";
 
 export interface CheckOptions extends LevelSettings {
@@ -46,68 +49,6 @@ export interface CheckOptions extends LevelSettings {
   readonly threadsFrom?: number | undefined;
 }
 
-/** One rule that found something. All texts are safe to print. */
-export interface Problem {
-  readonly code: RuleCode;
-  readonly severity: Severity;
-  /** Of the rows (or files) where it found something; exact, however many places are kept. */
-  readonly count: number;
-  readonly cause: string;
-  readonly remedy: string;
-  readonly places: readonly ProblemPlace[];
-}
-
-export interface ProblemPlace {
-  readonly file: string;
-  readonly line?: number;
-  readonly column?: number;
-  readonly row?: number;
-  readonly field?: string;
-  readonly detail?: string;
-}
-
-export interface CheckedFile {
-  /** Absolute. */
-  readonly path: string;
-  /** Safe to print. */
-  readonly name: string;
-  readonly layout: Layout;
-  readonly form: Form;
-  readonly bytes: number;
-  readonly rows: number;
-  readonly side: "train" | "eval";
-}
-
-export interface DatasetStats {
-  readonly bytes: number;
-  readonly turns: number;
-  /** In characters, rounded up by at most a fifth. */
-  readonly promptCharacters: Lengths;
-  readonly answerCharacters: Lengths;
-}
-
-/** What a check has found. */
-export interface DatasetCheck {
-  readonly files: readonly CheckedFile[];
-  /** For people: "chat rows in JSON Lines". */
-  readonly format: string;
-  readonly form: Form;
-  /** Which field became what. */
-  readonly mapping: Readonly<Record<string, string>>;
-  readonly rows: { readonly total: number; readonly usable: number };
-  readonly problems: readonly Problem[];
-  readonly stats: DatasetStats;
-  /** Whether a row, counted from 0 over all files, has an error. */
-  readonly isBad: (row: number) => boolean;
-  /** Of every row in that order; empty unless asked for. */
-  readonly splitKeys: BigUint64Array;
-  /** Why a file could not be read to its end. */
-  readonly unreadable: MoxiError | null;
-}
-
-/** So many rows are looked at to tell the form of a file. */
-const sampleRows = 1000;
-const sampleBytes = 4 * 1024 * 1024;
 const defaultThreadsFrom = 16_000_000;
 
 /**
@@ -136,6 +77,8 @@ interface OpenFile {
   readonly side: "train" | "eval";
   readonly firstRow: number;
   rows: number;
+  /** Of the line that the next part begins on. */
+  line: number;
 }
 
 class Check {
@@ -196,48 +139,21 @@ class Check {
     const promised = mismatch(source, layout);
     if (promised !== undefined) this.#add("name-mismatch", { file, detail: promised });
     if (form.kind === "preference") this.#add("preference-pair", { file });
-    return { source, path, layout, form, side, firstRow: this.#table.rows, rows: 0 };
+    return { source, path, layout, form, side, firstRow: this.#table.rows, rows: 0, line: 1 };
   }
 
   async #checkFile(open: OpenFile): Promise<void> {
-    const { source, layout } = open;
-    const { groupBy, host = silentHost } = this.#options;
-    const settings: CheckerSettings = {
-      form: open.form,
-      container: layout.container,
-      levels: this.#levels,
-      maxPlaces: this.#findings.max,
-      groupBy,
-      splitKeys: this.#options.splitKeys ?? false,
-    };
-    const tell = readingOf(source, host, "checking");
-    const take = (part: PartResult) => {
-      this.#take(open, part);
-      tell.rows(open.rows);
-    };
-    const sections = new Set<string>();
+    const { source } = open;
+    const file = this.#files.length - 1;
+    const tell = readingOf(source, this.#options.host ?? silentHost, "checking");
     try {
-      if (layout.container === "csv" || layout.container === "parquet") {
-        const checker = new RowChecker(settings);
-        for await (const { rows } of readRows(source, layout, { tolerant: true })) {
-          if (rows.length > 0) take(checker.checkRows(rows));
-        }
-      } else {
-        const big = source.bytes >= (this.#options.threadsFrom ?? defaultThreadsFrom);
-        const checking = big ? checkInWorkers(settings, take) : checkHere(settings, take);
-        try {
-          const framer = framerOf(layout);
-          const push = (frames: ReturnType<typeof framer.push>) => {
-            const section = frames.at(-1)?.section;
-            if (section !== undefined && sections.size < 20) sections.add(section);
-            return checking.push(frames);
-          };
-          for await (const chunk of source.chunks(layout.start)) await push(framer.push(chunk));
-          await push(framer.end());
-          await checking.end();
-        } finally {
-          await checking.close();
-        }
+      const sections = await this.#checkRows(open, (part) => {
+        this.#take(open, part);
+        tell.rows(open.rows);
+      });
+      if (sections.size > 0) {
+        const names = Array.from(sections, (name) => JSON.stringify(name.slice(0, 40))).join(", ");
+        this.#add("unwrapped", { file, detail: `from ${names}` });
       }
       await source.refuseChange();
     } catch (error) {
@@ -246,25 +162,61 @@ class Check {
       this.#unreadable ??= told;
       const { line, column } = told.place ?? {};
       this.#add("unreadable", {
-        file: this.#files.length - 1,
+        file,
         ...(line === undefined ? {} : { line }),
         ...(column === undefined ? {} : { column }),
         detail: told.message.replace(`${source.name}: `, "").replace(`${source.name} `, ""),
       });
     }
     tell.done(open.rows);
-    if (sections.size > 0) {
-      const names = Array.from(sections, (name) => JSON.stringify(name.slice(0, 40))).join(", ");
-      this.#add("unwrapped", { file: this.#files.length - 1, detail: `from ${names}` });
-    }
-    if (open.rows === 0 && this.#unreadable === null)
+    if (open.rows === 0 && this.#unreadable === null) {
       throw emptyDataset(source.name, "has no rows");
+    }
+  }
+
+  /** Checks every row; returns the names of the arrays that they stood in, if they did. */
+  async #checkRows(
+    { source, layout, form }: OpenFile,
+    take: (part: PartResult) => void,
+  ): Promise<ReadonlySet<string>> {
+    const settings: CheckerSettings = {
+      form,
+      container: layout.container,
+      levels: this.#levels,
+      maxPlaces: this.#findings.max,
+      groupBy: this.#options.groupBy,
+      splitKeys: this.#options.splitKeys ?? false,
+    };
+    if (layout.container === "csv" || layout.container === "parquet") {
+      const checker = new RowChecker(settings);
+      for await (const { rows } of readRows(source, layout, { tolerant: true })) {
+        if (rows.length > 0) take(checker.checkRows(rows));
+      }
+      return new Set();
+    }
+    const buffers = new Buffers();
+    const big = source.bytes >= (this.#options.threadsFrom ?? defaultThreadsFrom);
+    const checking = (big ? checkInWorkers : checkHere)(settings, buffers, take);
+    try {
+      const packer = packerOf(layout, buffers);
+      for await (const chunk of source.chunks(layout.start)) {
+        for (const parcel of packer.push(chunk)) await checking.push(parcel);
+      }
+      for (const parcel of packer.end()) await checking.push(parcel);
+      await checking.end();
+      return packer.sections;
+    } finally {
+      await checking.close();
+    }
   }
 
   #take(open: OpenFile, part: PartResult): void {
-    this.#findings.append(part, this.#files.indexOf(open), open.rows);
+    // Lines are counted from the part's first, unless the rows were cut out before.
+    const lines = part.lineCount === null ? 0 : open.line;
+    open.line += part.lineCount ?? 0;
+    this.#findings.append(part, this.#files.indexOf(open), open.rows, lines);
     for (const index of part.bad) this.#bad.add(open.firstRow + open.rows + index);
-    this.#table.append(part);
+    this.#table.append(part, lines);
     this.#prefixes.add(part.prefixes, part.answers);
     for (let bin = 0; bin < lengthBins; bin++) {
       this.#promptLengths[bin]! += part.promptLengths[bin]!;
@@ -279,8 +231,12 @@ class Check {
   async finish(): Promise<DatasetCheck> {
     const rows = this.#table.rows;
     await this.#compare();
-    this.#judgeWhole(rows);
-    const problems = await this.#problems();
+    await this.#judgeWhole(rows);
+    const problems = await problemsOf(
+      this.#findings,
+      this.#levels,
+      (file) => this.#files[file]!.source,
+    );
     const bad = this.#bad;
     const first = this.#files[0]!;
     return {
@@ -334,35 +290,25 @@ class Check {
     if (comparison.limited) this.#add("limited-search", { file: 0 });
   }
 
-  /** Reads the files again for the texts of some rows, in the order of the rows. */
   async *#textsOf(wanted: ReadonlySet<number>): AsyncGenerator<readonly [number, string[]]> {
-    for (const { source, layout, form, firstRow, rows } of this.#files) {
-      let any = false;
-      for (let row = firstRow; row < firstRow + rows && !any; row++) any = wanted.has(row);
-      if (!any) continue;
-      try {
-        const some = (row: number) => wanted.has(firstRow + row - 1);
-        for await (const batch of readRows(source, layout, { tolerant: true, only: some })) {
-          for (const { row, value } of batch.rows) {
-            if (!some(row) || !isRecord(value)) continue;
-            const read = canonicalRow(adapt(form, value));
-            const texts =
-              "text" in read
-                ? [read.text]
-                : read.messages.flatMap(({ role, content, tool_calls: calls }) => [
-                    ...(role === "user" || role === "assistant" ? [content] : []),
-                    ...(calls ?? []).map((call) => call.function.name + call.function.arguments),
-                  ]);
-            yield [firstRow + row - 1, texts];
-          }
-        }
-      } catch (error) {
-        if (!isMoxiError(error) || this.#unreadable === null) throw error;
-      }
-    }
+    const rows = readAgain(this.#files, (row) => wanted.has(row), this.#unreadable !== null);
+    for await (const [row, read] of rows) yield [row, comparedTexts(read)];
   }
 
-  #judgeWhole(rows: number): void {
+  /** The text that answers begin with, by its hash. */
+  async #beginning(hash: number): Promise<string> {
+    const kernel = new Kernel();
+    for await (const [, read] of readAgain(this.#files, () => true, this.#unreadable !== null)) {
+      for (const { role, content } of "text" in read ? [] : read.messages) {
+        if (role !== "assistant") continue;
+        const { prefix } = kernel.scan(content, { sketched: false, answer: true });
+        if (prefix === hash) return prefixOf(content);
+      }
+    }
+    return "";
+  }
+
+  async #judgeWhole(rows: number): Promise<void> {
     const { groupBy } = this.#options;
     if (rows < 50) {
       const detail = rows === 1 ? "one row" : `${rows} rows`;
@@ -371,7 +317,9 @@ class Check {
     const { common } = this.#prefixes;
     if (common !== undefined) {
       const share = Math.round((100 * common.count) / this.#prefixes.answers);
-      const shown = /[\w+/-]{16}/.test(common.prefix) ? "" : `: ${JSON.stringify(common.prefix)}`;
+      const prefix = await this.#beginning(common.hash);
+      // What looks like a key is not shown.
+      const shown = /[\w+/-]{16}/.test(prefix) ? "" : `: ${JSON.stringify(prefix)}`;
       this.#add("constant-prefix", { file: 0, detail: `${share} % of the answers${shown}` });
     }
     const kinds = new Set(this.#files.map(({ form }) => form.kind));
@@ -387,56 +335,6 @@ class Check {
       detail: `${this.#ungrouped} of ${rows}`,
     });
   }
-
-  async #problems(): Promise<Problem[]> {
-    const problems: Problem[] = [];
-    for (const [code, count] of this.#findings.counts) {
-      const severity = this.#levels[code];
-      if (severity === "off" || count === 0) continue;
-      const places: ProblemPlace[] = [];
-      for (const place of this.#findings.places.get(code) ?? [])
-        places.push(await this.#shown(place));
-      const { cause, remedy } = rules[code];
-      problems.push({ code, severity, count, cause, remedy, places });
-    }
-    const order: Record<Severity, number> = { error: 0, warning: 1, info: 2 };
-    return problems.sort((a, b) => order[a.severity] - order[b.severity] || b.count - a.count);
-  }
-
-  /** A place as it is told: line and column where only bytes are known, and nothing that terminals obey. */
-  async #shown({ file, row, line, column, field, detail, offset }: Place): Promise<ProblemPlace> {
-    const { source } = this.#files[file]!;
-    if (offset !== undefined && offset >= 0 && this.#findings.max !== Infinity) {
-      ({ line, column } = await findPlace(source, offset));
-    }
-    return {
-      file: source.name,
-      ...(line === undefined ? {} : { line }),
-      ...(column === undefined ? {} : { column }),
-      ...(row === undefined ? {} : { row }),
-      ...(field === undefined ? {} : { field: oneLine(field) }),
-      ...(detail === undefined ? {} : { detail: oneLine(detail) }),
-    };
-  }
-}
-
-function oneLine(text: string): string {
-  const line = printable(text).replace(/\s+/g, " ");
-  return line.length > 300 ? `${line.slice(0, 299)}…` : line;
-}
-
-/** The form that most of the first rows have; what no row tells is judged as chat rows. */
-export async function sampleForm(source: Source, layout: Layout): Promise<Form> {
-  const vote = new Vote();
-  try {
-    for await (const { rows, bytesRead } of readRows(source, layout, { tolerant: true })) {
-      for (const row of rows) vote.add(row);
-      if (vote.rows >= sampleRows || (vote.rows > 0 && bytesRead >= sampleBytes)) break;
-    }
-  } catch (error) {
-    if (!isMoxiError(error)) throw error; // The check tells it, with what stands before it.
-  }
-  return vote.winner ?? { kind: "chat", field: "messages" };
 }
 
 function unknownGroup(source: Source, groupBy: string, names: ReadonlySet<string>): MoxiError {

@@ -8,9 +8,12 @@ import { sha256 } from "../base/hash.ts";
 import { silentHost } from "../base/host.ts";
 import type { Host } from "../base/host.ts";
 import { canonicalJson, isRecord } from "../base/json.ts";
+import { readDataset } from "./canonical-rows.ts";
+import type { DatasetRow } from "./canonical-rows.ts";
 import { canonicalRow } from "./canonical.ts";
 import { checkDataset } from "./check.ts";
-import type { DatasetCheck, DatasetStats, Problem } from "./check.ts";
+import { reportOf } from "./report.ts";
+import type { DatasetCheck, DatasetStats, Problem } from "./report.ts";
 import { adapt } from "./forms/form.ts";
 import type { ColumnSettings } from "./forms/form.ts";
 import { readRows } from "./read/rows.ts";
@@ -37,6 +40,25 @@ export interface PrepareOptions extends LevelSettings {
   readonly outFolder: string;
   /** Hears how far a big file is (task "dataset"). */
   readonly host?: Host;
+  /** Looks at the rows that have no error, as training will see them, before anything is written. */
+  readonly inspect?: Inspect | undefined;
+}
+
+/**
+ * @param rows each with the side that it is on
+ * @param bytes of the dataset
+ */
+export type Inspect = (
+  rows: AsyncIterable<{ readonly row: DatasetRow; readonly heldOut: boolean }>,
+  bytes: number,
+) => Promise<Inspection>;
+
+export interface Inspection {
+  readonly problems: readonly Problem[];
+  /** Indices of the rows that cannot be trained on. */
+  readonly bad: ReadonlySet<number>;
+  /** What was counted, to be kept with what the check found. */
+  readonly tokens: object | undefined;
 }
 
 export interface PreparedDataset {
@@ -70,8 +92,37 @@ export interface PreparedDataset {
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PreparedDataset> {
   const { split, skipBadRows = false } = options;
-  const check = await checkDataset({ ...options, groupBy: split.groupBy, splitKeys: true });
+  let check = await checkDataset({ ...options, groupBy: split.groupBy, splitKeys: true });
   refuseBad(check, skipBadRows);
+  let isHeldOut = chooseSide(check, split);
+  if (options.inspect !== undefined) {
+    const look = () => options.inspect!(soundRows(options, check, isHeldOut), check.stats.bytes);
+    const found = await look();
+    check = withMore(check, found);
+    refuseBad(check, skipBadRows);
+    if (found.bad.size > 0) {
+      // Other rows are held out now, and other tokens are left.
+      isHeldOut = chooseSide(check, split);
+      check = { ...check, tokens: (await look()).tokens };
+    }
+  }
+  const written = await writeSides(options, check, isHeldOut);
+  const { total, usable } = check.rows;
+  const warnings = check.problems.filter(({ severity }) => severity === "warning").map(problemText);
+  if (usable < total) {
+    warnings.unshift(
+      `${formatCount(total - usable)} of ${formatCount(total)} rows were left out: they have errors`,
+    );
+  }
+  if (written.evalRows === 0 && split.evalFraction > 0 && split.maxEvalRows > 0) {
+    warnings.push("all rows are equal or of one group: none is held out");
+  }
+  const { format, stats } = check;
+  return { ...written, format, sourceBytes: stats.bytes, stats, warnings };
+}
+
+/** Splits the rows that have no error. */
+function chooseSide(check: DatasetCheck, split: SplitOptions): (row: number) => boolean {
   const { total, usable } = check.rows;
   const keys = new BigUint64Array(usable);
   let next = 0;
@@ -79,18 +130,30 @@ export async function prepareDataset(options: PrepareOptions): Promise<PreparedD
     if (!check.isBad(row)) keys[next++] = check.splitKeys[row]!;
   }
   const heldOut = chooseHeldOut(keys, split);
-  const written = await writeSides(options, check, (row) => heldOut.has(check.splitKeys[row]!));
-  const warnings = check.problems.filter(({ severity }) => severity === "warning").map(problemText);
-  if (usable < total) {
-    warnings.unshift(
-      `${formatCount(total - usable)} of ${formatCount(total)} rows were left out: they have errors`,
-    );
+  return (row) => heldOut.has(check.splitKeys[row]!);
+}
+
+async function* soundRows(
+  { path, cwd, columns, split: { groupBy } }: PrepareOptions,
+  { isBad, rows: { total } }: DatasetCheck,
+  isHeldOut: (row: number) => boolean,
+) {
+  const only = (index: number) => index < total && !isBad(index);
+  for await (const row of readDataset({ path, cwd, columns, groupBy, only })) {
+    yield { row, heldOut: isHeldOut(row.index) };
   }
-  if (heldOut.size === 0 && split.evalFraction > 0 && split.maxEvalRows > 0) {
-    warnings.push("all rows are equal or of one group: none is held out");
-  }
-  const { format, stats } = check;
-  return { ...written, format, sourceBytes: stats.bytes, stats, warnings };
+}
+
+/** The check with what was found besides. */
+function withMore(check: DatasetCheck, { problems, bad, tokens }: Inspection): DatasetCheck {
+  const { total, usable } = check.rows;
+  return {
+    ...check,
+    tokens,
+    problems: [...check.problems, ...problems],
+    rows: { total, usable: usable - bad.size },
+    isBad: (row) => check.isBad(row) || bad.has(row),
+  };
 }
 
 /** Refuses what cannot be trained on. */
@@ -249,21 +312,4 @@ async function* canonicalLines(
       yield { index, text: canonicalJson(canonicalRow(adapt(form, value, groupBy), groupBy)) };
     }
   }
-}
-
-/** What a check found, as plain data: what `--json` prints, and what a prepared dataset keeps. */
-export function reportOf(check: DatasetCheck) {
-  const { format, form, mapping, rows, problems, stats } = check;
-  return {
-    formatVersion: 1,
-    files: check.files.map(({ name, bytes, rows: count, side, layout }) => {
-      return { file: name, side, container: layout.container, bytes, rows: count };
-    }),
-    format,
-    form: form.kind,
-    mapping,
-    rows,
-    problems,
-    stats,
-  };
 }

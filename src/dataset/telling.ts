@@ -1,5 +1,5 @@
 import { formatCount } from "../base/format.ts";
-import type { Problem, ProblemPlace } from "./check.ts";
+import type { Problem, ProblemPlace } from "./report.ts";
 import { rules } from "./rules/catalog.ts";
 
 /** A problem on one line: "3 rows: no answer". Safe to print, as problems are. */

@@ -7,7 +7,7 @@ import type { Host } from "../base/host.ts";
 import { resolvePath } from "../base/paths.ts";
 import { toyModel } from "../run/recipe.ts";
 import { resolveModel } from "./resolve.ts";
-import type { ModelOptions } from "./resolve.ts";
+import type { ModelOptions, ResolvedModel } from "./resolve.ts";
 import { readTokenizer, tokenizerFileNames } from "./tokenizer-files.ts";
 import type { ModelTokenizer } from "./tokenizer.ts";
 
@@ -28,8 +28,15 @@ export async function findTokenizer(
   if (found?.isDirectory() === true && existsSync(join(path, "tokenizer.json"))) {
     return readTokenizer(path, id);
   }
-  const { folder, revision } = await resolveModel(options);
-  return readTokenizer(folder ?? (await fetchFiles(options, revision)), id);
+  return tokenizerOf(options, await resolveModel(options));
+}
+
+/** The same of a model that was looked for before. @throws MoxiError E_MODEL_UNSUPPORTED, E_NETWORK */
+export async function tokenizerOf(
+  options: ModelOptions & { readonly host: Host },
+  { folder, revision }: Pick<ResolvedModel, "folder" | "revision">,
+): Promise<ModelTokenizer> {
+  return readTokenizer(folder ?? (await fetchFiles(options, revision)), options.id);
 }
 
 /** Loads what tells of tokens; what a commit has never changes. */

@@ -30,13 +30,27 @@ async function checkShards(folder: string, id: string, names: ReadonlySet<string
   }
 }
 
+/** A file of a model's folder. */
+export interface ModelFile {
+  readonly name: string;
+  readonly path: string;
+  readonly size: number;
+}
+
+const loadable = /^[^./][^/]*\.(?:json|safetensors|bin|model|txt|jinja|tiktoken)$/;
+
+/** Of a model's files those that loading it reads: the same weights in another format are left out. */
+export function neededFiles(names: readonly string[]): string[] {
+  const found = names.filter((name) => loadable.test(name) && !name.startsWith("consolidated"));
+  const safe = found.some((name) => name.endsWith(".safetensors"));
+  return found.filter((name) => !safe || !/\.bin(?:\.index\.json)?$/.test(name)).sort();
+}
+
 /** Every file that loading a model can read, sorted by name. */
-export async function modelFiles(
-  folder: string,
-): Promise<{ readonly name: string; readonly path: string; readonly size: number }[]> {
+export async function modelFiles(folder: string): Promise<ModelFile[]> {
   const files = [];
   for (const name of (await readdir(folder)).sort()) {
-    if (!/^[^.].*\.(?:json|safetensors|bin|model|txt|jinja|tiktoken)$/.test(name)) continue;
+    if (!loadable.test(name)) continue;
     const path = join(folder, name);
     // Follows links: the hub's cache consists of them.
     const found = await stat(path);

@@ -33,7 +33,8 @@ export function defaultsFor(facts: Facts): Defaults {
     epochs: epochs(facts),
     effectiveBatch: effectiveBatch(facts),
     learningRate: learningRate(facts),
-    schedule: { value: "cosine", reason: "falls to zero smoothly" },
+    // Hägele et al., Scaling Laws and Compute-Optimal Training Beyond Fixed Durations, 2024.
+    schedule: { value: "trapezoid", reason: "learns at the full rate until the last fifth" },
     warmup: { value: 0.03, reason: "a few steps, until Adam knows the gradients" },
     weightDecay: { value: 0, reason: "fine-tuning is too short to need it" },
     maxGradNorm: { value: 1, reason: "clips the rare wild gradient" },

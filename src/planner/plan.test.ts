@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { planSchema } from "../run/schemas.ts";
+import { costOf } from "../run/cost.ts";
+import type { CloudSettings } from "../run/plan.ts";
 import { makePlan } from "./plan.ts";
 import type { PlanInput } from "./plan.ts";
 
@@ -215,5 +217,90 @@ describe("hashes", () => {
     const computed = makePlan(withConfig({ microBatch: 1 }));
     expect(computed.recipeHash).toBe(recipeHash);
     expect(computed.planHash).not.toBe(planHash);
+  });
+});
+
+describe("the limit of a run that costs money", () => {
+  const price = { perHour: 2, region: "us-east-1", source: "AWS's price list", date: "2026-11-28" };
+  const cloud: CloudSettings = {
+    region: "us-east-1",
+    bucket: "team-data",
+    roleArn: "arn:aws:iam::123456789012:role/moxi",
+    image: "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:1",
+    imageTag: "1",
+    spot: false,
+    fallbacks: [],
+    maxWaitSeconds: null,
+    volumeGigabytes: 100,
+    warmPoolSeconds: null,
+    retries: 2,
+    subnets: [],
+    securityGroups: [],
+    kmsKey: null,
+    networkIsolation: false,
+    mirrorModel: false,
+  };
+  const rented = (config: Partial<PlanInput["config"]>, known = true, spot = false): PlanInput => ({
+    ...withConfig({ target: "sagemaker", ...config }),
+    rental: { cloud: { ...cloud, spot }, price: known ? price : undefined },
+  });
+  const limit = (...given: Parameters<typeof rented>) =>
+    makePlan(rented(...given)).limits.maxSeconds;
+
+  test.each([
+    ["a day, where nobody sets one", {}, 86_400],
+    ["hours", { maxHours: 2 }, 7200],
+    ["a part of an hour", { maxHours: 0.1 }, 360],
+    ["what dollars pay for, rounded down", { maxUsd: 1.001 }, 1801],
+    ["a day, also where dollars pay for more", { maxUsd: 1000 }, 86_400],
+    ["the smaller of two: dollars", { maxHours: 5, maxUsd: 2 }, 3600],
+    ["the smaller of two: hours", { maxHours: 5, maxUsd: 20 }, 18_000],
+    ["more than a day, where hours say so", { maxHours: 48, maxUsd: 1000 }, 172_800],
+  ])("%s", (_, config, seconds) => {
+    expect(limit(config)).toBe(seconds);
+    // On spot a machine costs less, and by how much nobody knows: the price on demand stands.
+    expect(limit(config, true, true)).toBe(seconds);
+    // What is agreed to is never more than the dollars that were named.
+    const { maxUsd = Infinity } = config as { maxUsd?: number };
+    expect(costOf(price, seconds)).toBeLessThanOrEqual(maxUsd);
+  });
+
+  test("has room for the minutes that the machine is kept afterwards", () => {
+    const given = rented({ maxUsd: 2 });
+    const { cloud: asked } = given.rental!;
+    const rental = { cloud: { ...asked, warmPoolSeconds: 600 }, price };
+    expect(makePlan({ ...given, rental }).limits.maxSeconds).toBe(3000);
+    const longer = { cloud: { ...asked, warmPoolSeconds: 3600 }, price };
+    expect(() => makePlan({ ...given, rental: longer })).toThrow("$2 pays for 0 s of the machine");
+  });
+
+  test("is told with its reason", () => {
+    const { decisions } = makePlan(rented({ maxUsd: 3 }));
+    expect(decisions).toContainEqual({ name: "maxUsd", value: 3, reason: "at $2 an hour" });
+  });
+
+  test("dollars that pay for nothing, or at a price that nobody knows, are refused", () => {
+    const refused = (...given: Parameters<typeof rented>) => {
+      try {
+        limit(...given);
+      } catch (error) {
+        return error;
+      }
+      return undefined;
+    };
+    const place = { field: "maxUsd" };
+    expect(refused({ maxUsd: 0.1 })).toMatchObject({
+      code: "E_BUDGET",
+      message: "$0.1 pays for 180 s of the machine",
+      hint: expect.stringContaining("0.17"),
+      place,
+    });
+    expect(refused({ maxUsd: 10 }, false)).toMatchObject({ code: "E_BUDGET", place });
+    expect(limit({}, false)).toBe(86_400);
+  });
+
+  test("on this machine only hours limit", () => {
+    expect(makePlan(withConfig({ maxHours: 1 })).limits.maxSeconds).toBe(3600);
+    expect(makePlan(withConfig({ maxUsd: 1 })).limits.maxSeconds).toBeNull();
   });
 });

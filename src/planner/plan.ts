@@ -168,10 +168,12 @@ function limitOf(
       place: { field: "maxUsd" },
     });
   }
-  const byUsd = Math.floor((maxUsd / price.perHour) * 3600);
+  // A machine that is kept for the next run is paid for too.
+  const kept = rental.cloud.warmPoolSeconds ?? 0;
+  const byUsd = Math.floor((maxUsd / price.perHour) * 3600) - kept;
   if (byUsd < shortestSeconds) {
-    const least = Math.ceil(costOf(price, shortestSeconds) * 100) / 100;
-    throw new MoxiError("E_BUDGET", `$${maxUsd} pays for ${byUsd} s of the machine`, {
+    const least = Math.ceil(costOf(price, shortestSeconds + kept) * 100) / 100;
+    throw new MoxiError("E_BUDGET", `$${maxUsd} pays for ${Math.max(0, byUsd)} s of the machine`, {
       hint: `set maxUsd to ${least} or more: a job takes minutes before it trains`,
       place: { field: "maxUsd" },
     });

@@ -1,6 +1,6 @@
 import type { Price } from "./cost.ts";
 import type { Outcome } from "./event.ts";
-import type { TargetName } from "./plan.ts";
+import type { Plan, TargetName } from "./plan.ts";
 
 /** One line of `attempts.ndjson`: written by the submitter, before or when the provider accepts. */
 export interface Attempt {
@@ -19,6 +19,8 @@ export interface Attempt {
   readonly maxSeconds?: number;
   /** Seconds that the earlier attempts were billed. */
   readonly carriedSeconds?: number;
+  /** The machine that it asks for, where the plan's own could not be had. */
+  readonly machine?: string;
   /** What an hour of it costs at most, as it was known at the start. */
   readonly price?: Price;
 }
@@ -32,6 +34,8 @@ export interface TargetStatus {
   readonly outcome?: Outcome;
   /** What the provider did with the attempt so far, oldest first. */
   readonly stages?: readonly Stage[];
+  /** The machine that the provider chose. */
+  readonly machine?: string;
   /** Seconds that are paid for so far: the provider's own count once it tells one. */
   readonly billedSeconds?: number;
 }
@@ -44,6 +48,21 @@ export interface Stage {
   readonly endedAt: string | null;
   /** For people. */
   readonly text: string;
+}
+
+/** The machine that an attempt asks for. */
+export function askedMachine(plan: Plan, attempt: Attempt): string {
+  return attempt.machine ?? plan.machine.name;
+}
+
+/**
+ * The machine that is asked for after one that could not be had: the next that the plan allows;
+ * after the last, undefined. On demand the provider itself tries all of them.
+ */
+export function nextMachine(plan: Plan, attempt: Attempt): string | undefined {
+  if (plan.cloud?.spot !== true) return undefined;
+  const machines = [plan.machine.name, ...plan.cloud.fallbacks];
+  return machines[machines.indexOf(askedMachine(plan, attempt)) + 1];
 }
 
 export function attemptName(run: string, attempt: number): string {

@@ -208,7 +208,7 @@ export function fold(input: FoldInput): View {
     run: input.run,
     status,
     target: plan.target,
-    machine: plan.machine.name,
+    machine: input.status?.machine ?? newest?.machine ?? plan.machine.name,
     model: plan.recipe.model.id,
     method: plan.recipe.method,
     rows: { train: plan.recipe.dataset.trainRows, eval: plan.recipe.dataset.evalRows },

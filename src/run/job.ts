@@ -22,7 +22,7 @@ export interface TrainerSettings {
   readonly effectiveBatch: number;
   readonly microBatch: number | null;
   readonly learningRate: number;
-  readonly schedule: "cosine" | "linear" | "constant";
+  readonly schedule: "trapezoid" | "linear" | "cosine" | "constant";
   readonly warmup: number;
   readonly weightDecay: number;
   readonly maxGradNorm: number;
@@ -38,6 +38,8 @@ export interface TrainerSettings {
   readonly prompts: readonly string[];
   readonly trackers: readonly Tracker[];
   readonly seed: number;
+  /** A rehearsal ends after so many; `null` in every real run. */
+  readonly maxSteps: number | null;
 }
 
 /** Where a value lies that job.json does not hold: the job reads it with its own rights. */
@@ -123,6 +125,7 @@ export function renderJob(plan: Plan, options: JobOptions): Job {
       prompts: plan.prompts,
       trackers: plan.trackers,
       seed: training.seed,
+      maxSteps: null,
     },
   };
 }

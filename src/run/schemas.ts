@@ -15,7 +15,7 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const method = z.enum(methods);
 const overlong = z.enum(overlongs);
 const keep = z.enum(keeps);
-const schedule = z.enum(["cosine", "linear", "constant"]);
+const schedule = z.enum(["trapezoid", "linear", "cosine", "constant"]);
 const share = z.number().min(0).max(1);
 
 export const recipeSchema: z.ZodType<Recipe> = z.strictObject({
@@ -126,6 +126,7 @@ const trainerSettingsSchema: z.ZodType<TrainerSettings> = z.strictObject({
   prompts: z.array(z.string()),
   trackers: z.array(z.enum(trackers)),
   seed: count,
+  maxSteps: positive.nullable(),
 });
 
 export const jobSchema: z.ZodType<Job> = z.strictObject({

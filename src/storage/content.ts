@@ -2,6 +2,7 @@ import { formatCount } from "../base/format.ts";
 import { sha256 } from "../base/hash.ts";
 import type { Aws } from "../aws/aws.ts";
 import { hashFiles } from "./hashes.ts";
+import { giveUpStale } from "./stale.ts";
 import { upload } from "./upload.ts";
 import type { LocalFile, UploadOptions } from "./upload.ts";
 
@@ -65,6 +66,8 @@ export interface FoundContent {
   /** The prefix with the hash, ending in "/". */
   readonly prefix: string;
   readonly sha: string;
+  /** The prefix without the hash. */
+  readonly base: string;
   readonly files: number;
   readonly missing: readonly LocalFile[];
 }
@@ -84,21 +87,23 @@ export async function findContent(
     const key = `${prefix}${name}`;
     return there.get(key) === stamp.size ? [] : [{ path, key, stamp }];
   });
-  return { prefix, sha, files: files.length, missing };
+  return { prefix, sha, base: options.prefix, files: files.length, missing };
 }
 
 /** Sends what S3 lacks. */
 export async function sendContent(
   aws: Aws,
-  { prefix, sha, files, missing }: FoundContent,
+  content: FoundContent,
   options: Omit<UploadOptions, "ifAbsent">,
 ): Promise<Content> {
+  const { prefix, sha, files, missing } = content;
   if (missing.length === 0) {
     const text = `${formatCount(files)} ${files === 1 ? "file is" : "files are"} in S3 already`;
     options.host.notify({ type: "task", id: "upload", state: "done", text });
     return { prefix, sha, sentFiles: 0, sentBytes: 0 };
   }
   const sent = await upload(aws, missing, { ...options, ifAbsent: true });
+  await giveUpStale(aws, content.base, options);
   return { prefix, sha, sentFiles: sent.files, sentBytes: sent.bytes - sent.resumedBytes };
 }
 

@@ -1,3 +1,5 @@
+import { crc32 } from "node:zlib";
+
 // CRC-32 of a whole from the CRCs of its pieces: appending n bytes multiplies by x^(8n) modulo the
 // polynomial (zlib's crc32_combine, which Node does not export). Bits are reversed, as in zlib.
 
@@ -26,4 +28,11 @@ function shiftOf(bytes: number): number {
 /** The CRC-32 of a text from those of its two pieces and the length of the second in bytes. */
 export function combineCrc(first: number, second: number, secondBytes: number): number {
   return (multiply(shiftOf(secondBytes), first) ^ second) >>> 0;
+}
+
+/** CRC-32 of CRCs one after another, as S3 keeps it for an object made of parts. */
+export function compositeCrc(crcs: readonly number[]): number {
+  const bytes = Buffer.alloc(crcs.length * 4);
+  crcs.forEach((crc, index) => bytes.writeUInt32BE(crc, index * 4));
+  return crc32(bytes);
 }

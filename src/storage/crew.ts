@@ -3,16 +3,15 @@ import { Worker } from "node:worker_threads";
 import { fromErrorJson, toMoxiError } from "../base/errors.ts";
 import type { WireCredentials, WireTarget } from "../aws/wire.ts";
 import { createMover } from "./mover.ts";
-import type { Moved, Mover, Task } from "./mover.ts";
+import type { Moved, Mover, MoverOptions, Task } from "./mover.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./worker.ts";
 
-export interface CrewOptions {
+/** The limits are those of all threads together. */
+export interface CrewOptions extends MoverOptions {
   /** How many bytes are to be moved: few are not worth a thread. */
   readonly bytes: number;
-  /** Of the largest part. */
-  readonly partBytes: number;
-  /** Requests at once, over all threads. */
-  readonly connections: number;
+  /** Cores that one thread keeps busy. */
+  readonly coresEach: number;
   /** Given by tests. */
   readonly threads?: number | undefined;
 }
@@ -28,18 +27,25 @@ export function createCrew(
   credentials: WireCredentials,
   options: CrewOptions,
 ): Mover {
-  const { bytes, partBytes, connections } = options;
-  const most = bytes < worthThreads ? 0 : Math.min(mostThreads, availableParallelism());
+  const { bytes, partBytes, atOnce, heldBytes, coresEach } = options;
+  const room = Math.floor(availableParallelism() / coresEach);
+  const most = bytes < worthThreads ? 0 : Math.min(mostThreads, room);
   const threads = options.threads ?? (most < 2 ? 0 : most);
-  if (threads === 0) return createMover(target, credentials, { connections, partBytes });
-  const each = { target, partBytes, connections: Math.ceil(connections / threads) };
+  if (threads === 0) return createMover(target, credentials, options);
+  const share = (all: number) => Math.ceil(all / threads);
+  const each = {
+    target,
+    partBytes,
+    heldBytes: share(heldBytes),
+    atOnce: { first: share(atOnce.first), most: share(atOnce.most) },
+  };
   const members = Array.from({ length: threads }, () => createMember(each, credentials));
   const waiting: ((member: Member) => void)[] = [];
 
   // Tasks wait here, not at a thread, so that a slow thread has no queue of its own.
   const pick = async () => {
     const member = members.reduce((best, other) => (other.busy < best.busy ? other : best));
-    if (member.busy < each.connections) {
+    if (member.busy < each.atOnce.most) {
       member.busy += 1;
       return member;
     }
@@ -93,8 +99,10 @@ function createMember(start: WorkerStart, credentials: WireCredentials): Member 
     if ("error" in message) one.fail(fromErrorJson(message.error));
     else one.done(message.moved);
   });
+  let dead: Error | undefined;
   const died = (error: Error) => {
-    for (const { fail } of pending.values()) fail(error);
+    dead ??= error;
+    for (const { fail } of pending.values()) fail(dead);
     pending.clear();
   };
   worker.on("error", died);
@@ -105,6 +113,8 @@ function createMember(start: WorkerStart, credentials: WireCredentials): Member 
       lastId += 1;
       const id = lastId;
       return new Promise((done, fail) => {
+        // Nobody would answer.
+        if (dead !== undefined) return fail(dead);
         pending.set(id, { onBytes, done, fail });
         tell({ id, task });
       });

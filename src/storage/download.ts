@@ -1,18 +1,18 @@
 import { appendFile, mkdir, open, readFile, rename, rm, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { MoxiError } from "../base/errors.ts";
-import { formatBytes, formatCount } from "../base/format.ts";
+import { formatBytes, formatCount, printable } from "../base/format.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectHead, ObjectInfo, S3 } from "../aws/s3.ts";
-import { crcText } from "../aws/wire.ts";
-import { combineCrc } from "./crc.ts";
+import { agrees, comparableBytes, needsCrc64, rangesOf } from "./checksums.ts";
+import type { Range, Sums } from "./checksums.ts";
 import { createCrew } from "./crew.ts";
+import { Halt, inLanes } from "./lanes.ts";
 import { checksumError, partialName } from "./mover.ts";
 import type { Mover } from "./mover.ts";
 import { requireApart, safePath } from "./names.ts";
 import { startProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
-import { compositeCrc } from "./upload.ts";
 import type { TransferOptions } from "./upload.ts";
 
 export interface DownloadOptions extends TransferOptions {
@@ -28,13 +28,37 @@ export interface Downloaded {
 
 const standardRange = 16 << 20;
 const largeAtOnce = 8;
-const smallAtOnce = 64;
+const smallAtOnce = { first: 64, most: 256 };
 
 /**
- * Fetches every object below a prefix into a folder. Names that are not safe are refused before
- * anything is written.
+ * Every object below a prefix, each with its place in a folder. Names that are not safe are refused.
  *
- * @throws E_FILE_NAME, E_AWS_NOT_FOUND where there is no object, and those of {@link download}
+ * @throws E_FILE_NAME, E_AWS_NOT_FOUND where there is no object
+ */
+export async function objectsBelow(
+  s3: S3,
+  bucket: Bucket,
+  prefix: string,
+  folder: string,
+): Promise<(ObjectInfo & { readonly file: string })[]> {
+  const listed = await s3.list(bucket, prefix);
+  // Consoles make empty objects that stand for folders.
+  const objects = listed.filter(({ key, size }) => !(key.endsWith("/") && size === 0));
+  if (objects.length === 0) {
+    const place = printable(`s3://${bucket.name}/${prefix}`);
+    throw new MoxiError("E_AWS_NOT_FOUND", `there is nothing below ${place}`, {
+      hint: "look for a mistyped name",
+    });
+  }
+  const names = objects.map(({ key }) => key.slice(prefix.length));
+  requireApart(names);
+  return objects.map((object, index) => ({ ...object, file: safePath(folder, names[index]!) }));
+}
+
+/**
+ * Fetches every object below a prefix into a folder, once all their names are found safe.
+ *
+ * @throws those of {@link objectsBelow} and {@link download}
  */
 export async function downloadPrefix(
   aws: Aws,
@@ -42,25 +66,7 @@ export async function downloadPrefix(
   options: DownloadOptions,
 ): Promise<Downloaded> {
   const { prefix, folder } = from;
-  const s3 = await aws.s3();
-  const listed = await s3.list(options.bucket, prefix);
-  // Consoles make empty objects that stand for folders.
-  const objects = listed.filter(({ key, size }) => !(key.endsWith("/") && size === 0));
-  if (objects.length === 0) {
-    throw new MoxiError(
-      "E_AWS_NOT_FOUND",
-      `there is nothing below s3://${options.bucket.name}/${prefix}`,
-      {
-        hint: "look for a mistyped name",
-      },
-    );
-  }
-  const names = objects.map(({ key }) => key.slice(prefix.length));
-  requireApart(names);
-  const files = objects.map((object, index) => ({
-    ...object,
-    file: safePath(folder, names[index]!),
-  }));
+  const files = await objectsBelow(await aws.s3(), options.bucket, prefix, folder);
   return download(aws, files, options);
 }
 
@@ -79,7 +85,12 @@ export async function download(
   const s3 = await aws.s3();
   const rangeBytes = options.partBytes ?? standardRange;
   const bytes = objects.reduce((sum, { size }) => sum + size, 0);
-  const large = objects.some(({ size }) => size > rangeBytes);
+  const line = rangeBytes * largeAtOnce;
+  // What came in parts may have a checksum that only its parts tell.
+  const inParts = ({ etag, size }: ObjectInfo) => size > rangeBytes || /-\d+"?$/.test(etag);
+  const small = objects.filter((object) => !inParts(object));
+  const middle = objects.filter((object) => inParts(object) && object.size <= line);
+  const big = objects.filter((object) => object.size > line);
   const folders = [...new Set(objects.map(({ file }) => dirname(file)))];
   for (const folder of folders) await mkdir(folder, { recursive: true });
   await requireSpace(folders[0], bytes);
@@ -87,7 +98,10 @@ export async function download(
     // Many small files are no work for threads: each would open its own connections.
     bytes: objects.reduce((sum, { size }) => sum + (size > rangeBytes ? size : 0), 0),
     partBytes: 0,
-    connections: large ? largeAtOnce : smallAtOnce,
+    // It decrypts while another of Node's own writes.
+    coresEach: 2,
+    heldBytes: 64 << 20,
+    atOnce: small.length > largeAtOnce ? smallAtOnce : { first: largeAtOnce, most: largeAtOnce },
     threads: options.threads,
   });
   const progress = startProgress({
@@ -98,23 +112,18 @@ export async function download(
     totalBytes: bytes,
     now: () => clock.now().getTime(),
   });
-  const job: Job = { s3, crew, progress, bucket, rangeBytes };
+  const halt = new Halt();
+  const job: Job = { s3, crew, progress, halt, bucket, rangeBytes };
   try {
-    let resumedBytes = 0;
-    const small = objects.filter(({ size }) => size <= rangeBytes);
-    await Promise.all([
-      inTurn(small, smallAtOnce * 2, async ({ key, size, etag, file }) => {
-        await crew.run({ kind: "get", file, key, etag, size }, (count) => progress.add(count));
-      }),
+    const getSmall = ({ key, size, etag, file }: (typeof small)[number]) =>
+      crew.run({ kind: "get", file, key, etag, size }, (count) => progress.add(count));
+    const [some, more] = await halt.all([
       // One after another: each fills the line, and a break leaves one unfinished file.
-      inTurn(
-        objects.filter(({ size }) => size > rangeBytes),
-        1,
-        async (object) => {
-          resumedBytes += await getLarge(job, object);
-        },
-      ),
+      inLanes(big, 1, (object) => getLarge(job, object), halt),
+      inLanes(middle, largeAtOnce, (object) => getLarge(job, object), halt),
+      inLanes(small, 2 * smallAtOnce.most, getSmall, halt),
     ]);
+    const resumedBytes = [...some, ...more].reduce((sum, each) => sum + each, 0);
     for (const folder of folders) await syncFolder(folder);
     progress.done(`${formatBytes(bytes)} fetched from s3://${bucket.name}`);
     return { files: objects.map(({ file }) => file), bytes, resumedBytes };
@@ -127,33 +136,9 @@ interface Job {
   readonly s3: S3;
   readonly crew: Mover;
   readonly progress: Progress;
+  readonly halt: Halt;
   readonly bucket: Bucket;
   readonly rangeBytes: number;
-}
-
-/** So many at once, in order; after a failure no more are started, and those that run are waited for. */
-async function inTurn<T>(
-  items: readonly T[],
-  atOnce: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  const failures: unknown[] = [];
-  const lane = async () => {
-    while (next < items.length && failures.length === 0) {
-      const item = items[next]!;
-      next += 1;
-      await work(item).catch((error: unknown) => failures.push(error));
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, lane));
-  if (failures.length > 0) throw failures[0];
-}
-
-interface Range {
-  readonly index: number;
-  readonly offset: number;
-  readonly length: number;
 }
 
 async function getLarge(job: Job, object: ObjectInfo & { readonly file: string }): Promise<number> {
@@ -183,30 +168,24 @@ async function getLarge(job: Job, object: ObjectInfo & { readonly file: string }
 }
 
 async function gather(job: Job, head: ObjectHead, file: string, partial: string): Promise<number> {
-  const { s3, crew, progress, bucket } = job;
+  const { s3, crew, progress, bucket, halt } = job;
   const { key, size, etag } = head;
-  const composite = head.crc?.includes("-") === true;
-  const rangeBytes = composite ? await s3.partBytes(bucket, key) : job.rangeBytes;
-  const ranges: Range[] = Array.from({ length: Math.ceil(size / rangeBytes) }, (_, index) => ({
-    index,
-    offset: index * rangeBytes,
-    length: Math.min(rangeBytes, size - index * rangeBytes),
-  }));
-  const crcs = await readDone(job, { partial, etag, size, rangeBytes }, ranges);
-  const resumed = ranges.filter(({ index }) => crcs.has(index));
+  const rangeBytes = await comparableBytes(s3, bucket, head, job.rangeBytes);
+  const ranges = rangesOf(size, rangeBytes);
+  const crc64 = needsCrc64(head);
+  const sums = await readDone(job, { partial, etag, size, rangeBytes, crc64 }, ranges);
+  const resumed = ranges.filter(({ index }) => sums.has(index));
   for (const { length } of resumed) progress.add(length);
-  await inTurn(
-    ranges.filter(({ index }) => !crcs.has(index)),
-    largeAtOnce,
-    async ({ index, offset, length }) => {
-      const task = { kind: "range", file: partial, key, etag, offset, length } as const;
-      const { crc } = await crew.run(task, (count) => progress.add(count));
-      crcs.set(index, crc);
-      await appendFile(`${partial}.done`, `${JSON.stringify([index, crc])}\n`);
-    },
-  );
-  const inOrder = ranges.map(({ index }) => crcs.get(index)!);
-  if (head.crc !== undefined && !matches(head.crc, inOrder, ranges)) throw checksumError(key);
+  const missing = ranges.filter(({ index }) => !sums.has(index));
+  const getRange = async ({ index, offset, length }: Range) => {
+    const task = { kind: "range", file: partial, key, etag, offset, length, crc64 } as const;
+    const got = await crew.run(task, (count) => progress.add(count));
+    sums.set(index, got);
+    await appendFile(`${partial}.done`, `${JSON.stringify([index, got.crc])}\n`);
+  };
+  await inLanes(missing, largeAtOnce, getRange, halt);
+  const inOrder = ranges.map(({ index }) => sums.get(index)!);
+  if (agrees(head, ranges, inOrder) === false) throw checksumError(key);
   const whole = await open(partial, "r+");
   try {
     await whole.sync();
@@ -218,19 +197,8 @@ async function gather(job: Job, head: ObjectHead, file: string, partial: string)
   return resumed.reduce((sum, { length }) => sum + length, 0);
 }
 
-/** Compares with S3's CRC-32: of the whole, or of the CRCs of its parts where ours are cut as those. */
-function matches(stored: string, crcs: readonly number[], ranges: readonly Range[]): boolean {
-  const [value, count] = stored.split("-");
-  if (count === undefined) {
-    const crc = crcs.reduce((sum, each, index) => combineCrc(sum, each, ranges[index]!.length), 0);
-    return value === crcText(crc);
-  }
-  // Parts of unequal sizes cannot be compared; length and ETag are all there is.
-  return Number(count) !== crcs.length || value === crcText(compositeCrc(crcs));
-}
-
 /**
- * The ranges that an earlier download has left, by their CRC-32. Each is read again: after a power
+ * The ranges that an earlier download has left, by their sums. Each is read again: after a power
  * cut the list may know of bytes that the disk has lost.
  */
 async function readDone(
@@ -240,26 +208,27 @@ async function readDone(
     readonly etag: string;
     readonly size: number;
     readonly rangeBytes: number;
+    readonly crc64: boolean;
   },
   ranges: readonly Range[],
-): Promise<Map<number, number>> {
-  const { partial, etag, size, rangeBytes } = from;
+): Promise<Map<number, Sums>> {
+  const { partial, etag, size, rangeBytes, crc64 } = from;
   const list = `${partial}.done`;
   const title = JSON.stringify({ etag, size, rangeBytes });
   const [first, ...lines] = (await readFile(list, "utf8").catch(() => "")).split("\n");
-  const crcs = new Map<number, number>();
+  const sums = new Map<number, Sums>();
   if (first === title) {
-    await inTurn(lines, 2, async (line) => {
+    await inLanes(lines, 2, async (line) => {
       const [index, crc] = parsed(line);
       const range = ranges[index];
       if (range === undefined) return;
       const { offset, length } = range;
-      const task = { kind: "check", file: partial, offset, length } as const;
+      const task = { kind: "check", file: partial, offset, length, crc64 } as const;
       const checked = await crew.run(task, () => {}).catch(() => ({ crc: -1 }));
-      if (checked.crc === crc) crcs.set(index, crc);
+      if (checked.crc === crc) sums.set(index, checked);
     });
   }
-  if (crcs.size > 0) return crcs;
+  if (sums.size > 0) return sums;
   const file = await open(partial, "w");
   try {
     await file.truncate(size);
@@ -272,7 +241,7 @@ async function readDone(
   } finally {
     await done.close();
   }
-  return crcs;
+  return sums;
 }
 
 /** A line that a kill has cut short counts for nothing. */

@@ -4,7 +4,11 @@ import { promisify } from "node:util";
 import { crc32 } from "node:zlib";
 import { MoxiError } from "../base/errors.ts";
 import { crcText, Wire } from "../aws/wire.ts";
-import type { WireCredentials, WireTarget } from "../aws/wire.ts";
+import type { ReadResult, WireCredentials, WireTarget } from "../aws/wire.ts";
+import type { Sums } from "./checksums.ts";
+import { crc64, crc64Text } from "./crc64.ts";
+import { Turns } from "./turns.ts";
+import type { TurnsOptions } from "./turns.ts";
 
 /** What tells that a file is still the one that was looked at. Plain data, exact to a nanosecond. */
 export interface Stamp {
@@ -25,12 +29,22 @@ export type Task =
       uploadId: string;
       number: number;
     }
-  | { kind: "check"; file: string; offset: number; length: number }
-  | { kind: "range"; file: string; key: string; etag: string; offset: number; length: number }
+  | { kind: "check"; file: string; offset: number; length: number; crc64: boolean }
+  | {
+      kind: "range";
+      file: string;
+      key: string;
+      etag: string;
+      offset: number;
+      length: number;
+      crc64: boolean;
+    }
   | { kind: "get"; file: string; key: string; etag: string | undefined; size: number };
 
 export interface Moved {
   readonly crc: number;
+  /** Where it was asked for. */
+  readonly crc64?: bigint | undefined;
   readonly etag: string;
 }
 
@@ -40,6 +54,7 @@ export interface Mover {
 }
 
 const fsync = promisify(fs.fsync);
+const write = promisify(fs.write);
 
 /** A file's stamp. mtime alone can be set back, ctime cannot. */
 export function stampOf(stat: fs.BigIntStats): Stamp {
@@ -47,33 +62,25 @@ export function stampOf(stat: fs.BigIntStats): Stamp {
   return { size: Number(stat.size), changed: `${dev}-${ino}-${mtimeNs}-${ctimeNs}` };
 }
 
+export interface MoverOptions extends Pick<TurnsOptions, "atOnce" | "heldBytes"> {
+  /** Of the largest part. */
+  readonly partBytes: number;
+}
+
 /**
- * Does tasks in the thread that it is made in, `connections` at once. Files are read and written
- * synchronously: a page cache answers faster than a thread pool, and a large transfer has threads
- * of its own. Buffers for parts are made when first needed and used again.
+ * Does tasks in the thread that it is made in. Files are read, and small
+ * ones written, synchronously: a page cache answers faster than a thread pool. Buffers for parts are
+ * made when first needed and used again.
  */
 export function createMover(
   target: WireTarget,
   credentials: WireCredentials,
-  options: { readonly connections: number; readonly partBytes: number },
+  options: MoverOptions,
 ): Mover {
-  const { connections, partBytes } = options;
-  const wire = new Wire(target, credentials, { connections });
+  const { atOnce, partBytes, heldBytes } = options;
+  const wire = new Wire(target, credentials, { connections: atOnce.most });
+  const turns = new Turns({ atOnce, heldBytes });
   const buffers: Buffer[] = [];
-  let free = connections;
-  const waiting: (() => void)[] = [];
-
-  const turn = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) free += 1;
-      else next();
-    }
-  };
 
   const withBytes = async <T>(
     task: Task & { kind: "put" | "part" },
@@ -107,15 +114,11 @@ export function createMover(
           return wire.putPart(key, { uploadId, number, body }, onBytes);
         });
       case "check":
-        return { crc: rangeCrc(task.file, task.offset, task.length), etag: "" };
+        return { ...sumsOf(task), etag: "" };
       case "range": {
         const file = fs.openSync(task.file, "r+");
         try {
-          const { key, offset, length, etag } = task;
-          return await wire.get(key, { offset, length, whole: false }, etag, (chunk, at) => {
-            writeAll(file, chunk, offset + at);
-            onBytes(chunk.length);
-          });
+          return await getRange(wire, task, file, onBytes);
         } finally {
           fs.closeSync(file);
         }
@@ -125,7 +128,38 @@ export function createMover(
     }
   };
 
-  return { run: (task, onBytes) => turn(() => run(task, onBytes)), close: () => wire.close() };
+  return {
+    run: (task, onBytes) => turns.run(heldBy(task), () => run(task, onBytes)),
+    close: () => wire.close(),
+  };
+}
+
+/** About how many bytes of memory a task needs. */
+function heldBy(task: Task): number {
+  if (task.kind === "put") return task.stamp.size;
+  if (task.kind === "get") return task.size;
+  return task.kind === "part" ? task.length : 2 << 20;
+}
+
+async function getRange(
+  wire: Wire,
+  { key, etag, offset, length, crc64: wanted }: Task & { kind: "range" },
+  file: number,
+  onBytes: (bytes: number) => void,
+): Promise<Moved> {
+  const range = { offset, length, whole: false };
+  let sum = 0n;
+  let counted = 0;
+  const read = await wire.get(key, range, etag, (piece, at) => {
+    const written = writeMeanwhile(file, piece, offset + at).then(() => onBytes(piece.length));
+    if (wanted) {
+      // After an answer that was thrown away it begins anew.
+      sum = crc64(piece, at === counted ? sum : 0n);
+      counted = at + piece.length;
+    }
+    return written;
+  });
+  return { crc: read.crc, crc64: wanted ? sum : undefined, etag: read.etag };
 }
 
 /** Reads a small object into a file that appears whole, checked, or not at all. */
@@ -141,11 +175,7 @@ async function getWhole(
       chunk.copy(bytes, at);
       onBytes(chunk.length);
     });
-    if (
-      read.stored !== undefined &&
-      !read.stored.includes("-") &&
-      read.stored !== crcText(read.crc)
-    ) {
+    if (!isStored(read, bytes)) {
       if (attempt < 3) continue;
       throw checksumError(key);
     }
@@ -165,6 +195,11 @@ async function getWhole(
     }
     return read;
   }
+}
+
+function isStored({ crc, stored }: ReadResult, bytes: Buffer): boolean {
+  if (stored.crc !== undefined) return stored.crc.includes("-") || stored.crc === crcText(crc);
+  return stored.crc64 === undefined || stored.crc64 === crc64Text(crc64(bytes));
 }
 
 /** Where an object is gathered until it is whole: beside its place, hidden, one name a version. */
@@ -206,11 +241,13 @@ function readWhole(file: string, stamp: Stamp, into: Buffer, offset: number): vo
   }
 }
 
-function rangeCrc(file: string, offset: number, length: number): number {
+/** What a stretch of a file sums up to; -1 where the file is shorter. */
+function sumsOf({ file, offset, length, crc64: wanted }: Task & { kind: "check" }): Sums {
   const descriptor = fs.openSync(file, "r");
   try {
     const buffer = Buffer.allocUnsafe(Math.min(length, 1 << 20));
     let crc = 0;
+    let sum = 0n;
     for (let at = 0; at < length;) {
       const read = fs.readSync(
         descriptor,
@@ -219,11 +256,12 @@ function rangeCrc(file: string, offset: number, length: number): number {
         Math.min(buffer.length, length - at),
         offset + at,
       );
-      if (read === 0) return -1;
+      if (read === 0) return { crc: -1, crc64: -1n };
       crc = crc32(buffer.subarray(0, read), crc);
+      if (wanted) sum = crc64(buffer.subarray(0, read), sum);
       at += read;
     }
-    return crc;
+    return { crc, crc64: wanted ? sum : undefined };
   } finally {
     fs.closeSync(descriptor);
   }
@@ -232,5 +270,13 @@ function rangeCrc(file: string, offset: number, length: number): number {
 function writeAll(descriptor: number, bytes: Buffer, offset: number): void {
   for (let at = 0; at < bytes.length;) {
     at += fs.writeSync(descriptor, bytes, at, bytes.length - at, offset + at);
+  }
+}
+
+/** Writes in one of Node's own threads, while this one decrypts what comes next. */
+async function writeMeanwhile(descriptor: number, bytes: Buffer, offset: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const { bytesWritten } = await write(descriptor, bytes, at, bytes.length - at, offset + at);
+    at += bytesWritten;
   }
 }

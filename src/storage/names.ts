@@ -12,12 +12,13 @@ const devices = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
  *
  * @throws E_FILE_NAME
  */
-export function safePath(folder: string, name: string): string {
+export function safePath(folder: string, name: string, what: "object" | "file" = "object"): string {
   const parts = name.split("/");
   const wrong = parts.map(faultOf).find((fault) => fault !== undefined);
   if (wrong === undefined) return join(folder, ...parts);
-  throw new MoxiError("E_FILE_NAME", `the object ${shown(name)} ${wrong}`, {
-    hint: "nothing was written; remove or rename that object",
+  const done = what === "object" ? "written" : "sent";
+  throw new MoxiError("E_FILE_NAME", `the ${what} ${shown(name)} ${wrong}`, {
+    hint: `nothing was ${done}; remove or rename that ${what}`,
   });
 }
 

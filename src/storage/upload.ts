@@ -1,13 +1,14 @@
 import { stat } from "node:fs/promises";
-import { crc32 } from "node:zlib";
 import { MoxiError } from "../base/errors.ts";
 import { formatBytes, formatCount } from "../base/format.ts";
 import type { Host } from "../base/host.ts";
 import type { Aws } from "../aws/aws.ts";
-import type { Bucket, S3, UploadedPart } from "../aws/s3.ts";
+import type { Bucket, ObjectHead, S3, UploadedPart } from "../aws/s3.ts";
 import { crcText } from "../aws/wire.ts";
+import { isSameContent } from "./checksums.ts";
 import { combineCrc } from "./crc.ts";
 import { createCrew } from "./crew.ts";
+import { Halt, inLanes } from "./lanes.ts";
 import { changedError, stampOf } from "./mover.ts";
 import type { Mover, Stamp } from "./mover.ts";
 import { startProgress } from "./progress.ts";
@@ -49,9 +50,12 @@ const mib = 1 << 20;
 /** S3 takes at most 10,000 parts of at least 5 MiB. */
 const standardPart = 8 * mib;
 const mostParts = 9_000;
-/** What all parts that are sent at once may take of memory. */
-const bufferBytes = 64 * mib;
-const smallAtOnce = 64;
+/** What all that is sent at once may take of memory. */
+const heldBytes = 64 * mib;
+const smallAtOnce = { first: 64, most: 256 };
+/** So many are begun at once: the end of one and the start of the next leave the line idle. */
+const bigAtOnce = 4;
+const partsAtOnce = 16;
 
 function partBytesFor(size: number, least: number): number {
   return Math.max(least, Math.ceil(size / mostParts / mib) * mib);
@@ -71,27 +75,24 @@ export async function upload(
 ): Promise<Uploaded> {
   const { bucket, host, clock } = options;
   const s3 = await aws.s3();
-  const stamped = await Promise.all(
-    files.map(async (file) => {
-      const stamp = stampOf(await stat(file.path, { bigint: true }));
-      if (file.stamp !== undefined && file.stamp.changed !== stamp.changed) {
-        throw changedError(file.path);
-      }
-      return { ...file, stamp };
-    }),
-  );
+  const stamped = await inLanes(files, smallAtOnce.first, async (file) => {
+    const stamp = stampOf(await stat(file.path, { bigint: true }));
+    if (file.stamp !== undefined && file.stamp.changed !== stamp.changed) {
+      throw changedError(file.path);
+    }
+    return { ...file, stamp };
+  });
   const least = options.partBytes ?? standardPart;
   const bytes = stamped.reduce((sum, { stamp }) => sum + stamp.size, 0);
   const largest = Math.max(0, ...stamped.map(({ stamp }) => stamp.size));
   const partBytes = partBytesFor(largest, least);
-  const large = largest > least;
   const crew = createCrew(s3.wire(bucket, options), aws.credentials, {
     // Many small files are no work for threads: each would open its own connections.
     bytes: stamped.reduce((sum, { stamp }) => sum + (stamp.size > least ? stamp.size : 0), 0),
     partBytes,
-    connections: large
-      ? Math.max(2, Math.min(16, Math.floor(bufferBytes / partBytes)))
-      : smallAtOnce,
+    coresEach: 1,
+    heldBytes: Math.max(heldBytes, 2 * partBytes),
+    atOnce: smallAtOnce,
     threads: options.threads,
   });
   const progress = startProgress({
@@ -101,16 +102,16 @@ export async function upload(
     totalBytes: bytes,
     now: () => clock.now().getTime(),
   });
-  const job: Job = { s3, crew, progress, bucket, ifAbsent: options.ifAbsent };
+  const halt = new Halt();
+  const job: Job = { s3, crew, progress, halt, bucket, ifAbsent: options.ifAbsent };
   try {
-    const resumed = await all(
-      stamped.map(
-        (file) => () =>
-          file.stamp.size <= least
-            ? putSmall(job, file)
-            : putLarge(job, file, partBytesFor(file.stamp.size, least)),
-      ),
-    );
+    const small = stamped.filter(({ stamp }) => stamp.size <= least);
+    const big = stamped.filter(({ stamp }) => stamp.size > least);
+    const sendBig = (file: Stamped) => putLarge(job, file, partBytesFor(file.stamp.size, least));
+    const [resumed] = await halt.all([
+      inLanes(big, bigAtOnce, sendBig, halt),
+      inLanes(small, 2 * smallAtOnce.most, (file) => putSmall(job, file), halt),
+    ]);
     const resumedBytes = resumed.reduce((sum, each) => sum + each, 0);
     progress.done(
       resumedBytes === 0
@@ -127,6 +128,7 @@ interface Job {
   readonly s3: S3;
   readonly crew: Mover;
   readonly progress: Progress;
+  readonly halt: Halt;
   readonly bucket: Bucket;
   readonly ifAbsent: boolean;
 }
@@ -135,28 +137,7 @@ interface Stamped extends LocalFile {
   readonly stamp: Stamp;
 }
 
-/** Starts all, waits for all, then tells the first failure: nothing goes on behind an error's back. */
-async function all<T>(works: readonly (() => Promise<T>)[]): Promise<T[]> {
-  let failed = false;
-  const results = await Promise.allSettled(
-    works.map(async (work) => {
-      if (failed) throw stopped;
-      return work().catch((error: unknown) => {
-        failed = true;
-        throw error;
-      });
-    }),
-  );
-  const failures = results.flatMap((each) =>
-    each.status === "rejected" ? [each.reason as unknown] : [],
-  );
-  if (failures.length > 0) throw failures.find((each) => each !== stopped) ?? stopped;
-  return results.map((each) => (each as PromiseFulfilledResult<T>).value);
-}
-
-const stopped = new Error("stopped because another request has failed");
-
-async function putSmall(job: Job, { path, key, stamp }: Stamped): Promise<number> {
+async function putSmall(job: Job, { path, key, stamp }: Stamped): Promise<void> {
   const { crew, bucket, ifAbsent, progress, s3 } = job;
   const count = (bytes: number) => progress.add(bytes);
   try {
@@ -164,13 +145,9 @@ async function putSmall(job: Job, { path, key, stamp }: Stamped): Promise<number
   } catch (error) {
     if (!ifAbsent || !isCode(error, "E_S3_CHANGED")) throw error;
     const found = await s3.head(bucket, key);
-    const { crc } = await crew.run(
-      { kind: "check", file: path, offset: 0, length: stamp.size },
-      count,
-    );
-    if (!isSame(found, stamp.size, crc)) throw existsError(bucket, key);
+    if (!(await isThere(job, found, { path, size: stamp.size }))) throw existsError(bucket, key);
+    progress.add(stamp.size);
   }
-  return 0;
 }
 
 async function putLarge(job: Job, file: Stamped, partBytes: number): Promise<number> {
@@ -185,7 +162,7 @@ async function putLarge(job: Job, file: Stamped, partBytes: number): Promise<num
 }
 
 async function putParts(job: Job, file: Stamped, partBytes: number): Promise<number> {
-  const { s3, crew, bucket, ifAbsent, progress } = job;
+  const { s3, crew, bucket, ifAbsent, progress, halt } = job;
   const { path, key, stamp } = file;
   const wanted = Array.from({ length: Math.ceil(stamp.size / partBytes) }, (_, index) => ({
     number: index + 1,
@@ -202,25 +179,15 @@ async function putParts(job: Job, file: Stamped, partBytes: number): Promise<num
     crcs.set(part.number, Buffer.from(part.crc!, "base64").readUInt32BE());
   }
   try {
-    await all(
-      wanted
-        .filter(({ number }) => !found.has(number))
-        .map(({ number, offset, length }) => async () => {
-          const task = {
-            kind: "part",
-            file: path,
-            stamp,
-            key,
-            offset,
-            length,
-            uploadId: id,
-            number,
-          } as const;
-          const { crc, etag } = await crew.run(task, (bytes) => progress.add(bytes));
-          crcs.set(number, crc);
-          parts.set(number, { number, size: length, etag, crc: crcText(crc) });
-        }),
-    );
+    const missing = wanted.filter(({ number }) => !found.has(number));
+    const sendPart = async ({ number, offset, length }: (typeof wanted)[number]) => {
+      const part = { file: path, stamp, key, offset, length, uploadId: id, number };
+      const task = { kind: "part", ...part } as const;
+      const { crc, etag } = await crew.run(task, (bytes) => progress.add(bytes));
+      crcs.set(number, crc);
+      parts.set(number, { number, size: length, etag, crc: crcText(crc) });
+    };
+    await inLanes(missing, partsAtOnce, sendPart, halt);
     if (stampOf(await stat(path, { bigint: true })).changed !== stamp.changed)
       throw changedError(path);
     const crc = wanted.reduce(
@@ -235,7 +202,7 @@ async function putParts(job: Job, file: Stamped, partBytes: number): Promise<num
       // It may have been finished, by us when the answer was lost or by somebody else.
       if (!isCode(error, "E_S3_UPLOAD_GONE") && !isCode(error, "E_S3_CHANGED")) throw error;
       const there = await s3.head(bucket, key);
-      if (!isSame(there, stamp.size, crc)) {
+      if (!(await isThere(job, there, { path, size: stamp.size }))) {
         throw isCode(error, "E_S3_CHANGED") && there !== undefined
           ? existsError(bucket, key)
           : error;
@@ -257,7 +224,8 @@ async function findUpload(
   { path, key }: Stamped,
   wanted: readonly { readonly number: number; readonly offset: number; readonly length: number }[],
 ): Promise<{ readonly id: string; readonly found: ReadonlyMap<number, UploadedPart> }> {
-  for (const id of await s3.unfinished(bucket, key)) {
+  for (const { id, key: other } of await s3.unfinished(bucket, key)) {
+    if (other !== key) continue;
     const parts = await s3.parts(bucket, key, id).catch((error: unknown) => {
       if (isCode(error, "E_S3_UPLOAD_GONE")) return [];
       throw error;
@@ -267,14 +235,12 @@ async function findUpload(
       return crc !== undefined && wanted[number - 1]?.length === size;
     });
     if (!fits || parts.length === 0) continue;
-    const same = await all(
-      parts.map(({ number, crc }) => async () => {
-        const { offset, length } = wanted[number - 1]!;
-        const task = { kind: "check", file: path, offset, length } as const;
-        const checked = await crew.run(task, () => {});
-        return checked.crc >= 0 && crcText(checked.crc) === crc;
-      }),
-    );
+    const same = await inLanes(parts, bigAtOnce, async ({ number, crc }) => {
+      const { offset, length } = wanted[number - 1]!;
+      const task = { kind: "check", file: path, offset, length, crc64: false } as const;
+      const checked = await crew.run(task, () => {});
+      return checked.crc >= 0 && crcText(checked.crc) === crc;
+    });
     if (same.every((each) => each)) return { id, found };
   }
   return { id: await s3.startUpload(bucket, key), found: new Map() };
@@ -285,13 +251,13 @@ async function abandon({ s3, bucket }: Job, key: string, id: string): Promise<vo
   await s3.abortUpload(bucket, key, id).catch(() => {});
 }
 
-function isSame(
-  head: { readonly size: number; readonly crc: string | undefined } | undefined,
-  size: number,
-  crc: number,
-): boolean {
-  if (head?.size !== size) return false;
-  return head.crc === undefined || head.crc.includes("-") || head.crc === crcText(crc);
+/** Whether an object is this file, as far as S3 lets it be told. */
+async function isThere(
+  job: Job,
+  head: ObjectHead | undefined,
+  file: { readonly path: string; readonly size: number },
+): Promise<boolean> {
+  return head !== undefined && (await isSameContent(job, head, file)) !== false;
 }
 
 function isCode(error: unknown, code: MoxiError["code"]): boolean {
@@ -302,11 +268,4 @@ function existsError(bucket: Bucket, key: string): MoxiError {
   return new MoxiError("E_S3_EXISTS", `s3://${bucket.name}/${key} exists, with other content`, {
     hint: "nothing was replaced; remove that object, or write to another place",
   });
-}
-
-/** CRC-32 of CRCs one after another, as S3 keeps it for an object made of parts. */
-export function compositeCrc(crcs: readonly number[]): number {
-  const bytes = Buffer.alloc(crcs.length * 4);
-  crcs.forEach((crc, index) => bytes.writeUInt32BE(crc, index * 4));
-  return crc32(bytes);
 }

@@ -4,15 +4,13 @@ import type { ErrorJson } from "../base/errors.ts";
 import type { Credentials } from "../aws/sign.ts";
 import type { WireTarget } from "../aws/wire.ts";
 import { createMover } from "./mover.ts";
-import type { Moved, Task } from "./mover.ts";
+import type { Moved, MoverOptions, Task } from "./mover.ts";
 
 // A thread that moves bytes. It asks the main thread for credentials, because these may need a file,
 // a program or a network of their own.
 
-export interface WorkerStart {
+export interface WorkerStart extends MoverOptions {
   readonly target: WireTarget;
-  readonly connections: number;
-  readonly partBytes: number;
 }
 
 export type ToWorker =
@@ -32,10 +30,7 @@ const keptMs = 60_000;
 
 if (parentPort !== null) work(parentPort, workerData as WorkerStart);
 
-function work(
-  port: NonNullable<typeof parentPort>,
-  { target, connections, partBytes }: WorkerStart,
-) {
+function work(port: NonNullable<typeof parentPort>, { target, ...options }: WorkerStart) {
   const tell = (message: FromWorker) => port.postMessage(message);
   const asked = new Map<number, { done(value: Credentials): void; fail(error: Error): void }>();
   let known: { readonly value: Promise<Credentials>; readonly at: number } | undefined;
@@ -52,7 +47,7 @@ function work(
     get: () => (known !== undefined && Date.now() - known.at < keptMs ? known.value : ask("get")),
     renew: () => ask("renew"),
   };
-  const mover = createMover(target, credentials, { connections, partBytes });
+  const mover = createMover(target, credentials, options);
   port.on("message", (message: ToWorker) => {
     if ("credentials" in message) {
       const waiting = asked.get(message.credentials)!;

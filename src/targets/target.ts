@@ -30,6 +30,7 @@ export interface RunRef {
   readonly attempt: Attempt;
 }
 
+/** An attempt with the files on this machine that it needs. */
 export interface Submission extends RunRef {
   /** Canonical rows, as files on this machine. */
   readonly dataset: { readonly train: string; readonly eval: string | null };
@@ -38,6 +39,14 @@ export interface Submission extends RunRef {
   /** The adapter to start from, on this machine; `null` also where an earlier attempt has it. */
   readonly adapterFolder: string | null;
 }
+
+/** An attempt that needs no file of this machine: it gets what an earlier one was submitted with. */
+export interface Continuation extends RunRef {
+  readonly kept: Kept;
+}
+
+/** Rows, code and models that lie where the target trains; opaque to everybody but that target. */
+export type Kept = readonly { readonly name: string; readonly place: string }[];
 
 /** Where reading goes on; opaque to everybody but the target that made it. */
 export type Cursor = string;
@@ -66,22 +75,29 @@ export interface Outputs {
   readonly artifact: string;
 }
 
+/** What planning asks of a target. */
+export type Planned = Pick<Target, "machines" | "cloud" | "price">;
+
 /** The seam between Moxi and the places where it trains. One conformance suite runs against all of them. */
 export interface Target {
   readonly name: TargetName;
   readonly capabilities: Capabilities;
+  /** Begins to ask what planning and the checks will want to know, while others read the dataset. */
+  prepare(): void;
   /** The places to train on that this target offers. */
   machines(): Promise<readonly Machine[]>;
-  /** What the plan keeps of the cloud where they are; `null` on this machine. */
-  cloud(): Promise<CloudSettings | null>;
+  /** What the plan keeps of the cloud where they are, for a model; `null` on this machine. */
+  cloud(model?: { readonly gated: boolean }): Promise<CloudSettings | null>;
   /** What an hour costs at most; undefined where nothing is paid, or nobody knows. */
   price(place: Pick<Plan, "machine" | "cloud">): Promise<Price | undefined>;
   /** Everything that can be known before the start. */
   preflight(plan: Plan): Promise<readonly Check[]>;
   /** The run that keeps this target's only machine busy; `null` where another can start beside it. */
   occupant(): Promise<Occupant | null>;
+  /** What these attempts of a run were submitted with, if it is still there: another needs no file of this machine then. */
+  kept(attempts: readonly RunRef[]): Promise<Kept | null>;
   /** Starts the attempt. Idempotent: the attempt's name is the client token. */
-  submit(submission: Submission): Promise<void>;
+  submit(submission: Submission | Continuation): Promise<void>;
   /** Every request that `submit` would send and that changes something, in order; sends none. */
   rehearse(submission: Submission): Promise<readonly PlannedRequest[]>;
   status(ref: RunRef): Promise<TargetStatus>;

@@ -1,6 +1,6 @@
 import { printable } from "../base/format.ts";
 import type { DatasetRow } from "../dataset/canonical-rows.ts";
-import type { Problem, ProblemPlace } from "../dataset/check.ts";
+import type { Problem, ProblemPlace } from "../dataset/report.ts";
 import { rules } from "../dataset/rules/catalog.ts";
 import type { RuleCode } from "../dataset/rules/catalog.ts";
 import { TemplateRefusal } from "../model/template.ts";
@@ -89,6 +89,7 @@ export class TokenSurvey {
   readonly #counts = new Map<TokenRule, number>();
   readonly #kept = new Map<TokenRule, ProblemPlace[]>();
   readonly #unrendered = new Map<string, number>();
+  readonly #rowsOf = new Map<TokenRule, number[]>();
   #rows = 0;
 
   constructor(maker: SampleMaker, options: SurveyOptions) {
@@ -96,22 +97,24 @@ export class TokenSurvey {
     this.#options = options;
   }
 
-  add(row: DatasetRow): void {
+  /** @param counted false: whether it can be written is all that is asked, as of held-out rows */
+  add(row: DatasetRow, counted = true): void {
     if (row.canonical === undefined) return;
     const { endless } = this.#maker;
     let samples: Sample[];
     try {
       samples = this.#maker.samples(row.canonical);
     } catch (error) {
-      if (error instanceof TemplateDrops) return this.#found("template-drops", row, error.part);
+      if (error instanceof TemplateDrops) return this.#foundIn("template-drops", row, error.part);
       if (error instanceof TemplateRefusal) {
-        return this.#found("template-refused", row, error.message);
+        return this.#foundIn("template-refused", row, error.message);
       }
       if (!(error instanceof Unrendered)) throw error;
       const why = printable(error.message).slice(0, 200);
       this.#unrendered.set(why, (this.#unrendered.get(why) ?? 0) + 1);
       return;
     }
+    if (!counted) return;
     this.#rows += 1;
     if (this.#files.at(-1) !== row.file) this.#files.push(row.file);
     if (this.#maker.endless > endless) this.#found("no-end-token", row);
@@ -121,7 +124,7 @@ export class TokenSurvey {
     }
     // The first token of a sequence has nothing to be predicted from.
     if (!samples.some(({ learned }) => learned.some(([, to]) => to > 1))) {
-      this.#found("nothing-to-learn", row);
+      this.#foundIn("nothing-to-learn", row);
     }
     for (const { ids, learned } of samples) {
       this.#lengths.push(ids.length);
@@ -133,6 +136,18 @@ export class TokenSurvey {
         this.#spans.push(to);
       }
     }
+  }
+
+  /** The rows, by their index, where one of these problems was found that are no matter of the limit. */
+  rowsWith(code: RuleCode): readonly number[] {
+    return this.#rowsOf.get(code as TokenRule) ?? [];
+  }
+
+  #foundIn(code: TokenRule, row: DatasetRow, detail?: string): void {
+    this.#found(code, row, detail);
+    const rows = this.#rowsOf.get(code);
+    if (rows === undefined) this.#rowsOf.set(code, [row.index]);
+    else rows.push(row.index);
   }
 
   finish(): TokenStats {

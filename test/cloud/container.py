@@ -105,7 +105,7 @@ class Container:
         self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> bool:
-        if self._process is None:
+        if self._process is None:  # it never came to that
             return False
         for group in self._groups():
             try:

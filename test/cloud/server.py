@@ -163,6 +163,8 @@ class Cloud:
             case "kill":
                 if not self.training.jobs[given["job"]].kill():
                     return Response(f"{given['job']} has no container", status=409)
+            case "interrupt" if "at" in given:
+                self.training.interruptions[given["job"]] = given["at"]
             case "interrupt":
                 self.training.jobs[given["job"]].interrupt()
             case "expire":

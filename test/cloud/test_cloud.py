@@ -123,6 +123,19 @@ def test_a_spot_interruption_starts_again_from_the_checkpoints_with_a_new_stream
     assert told["BillableTimeInSeconds"] <= told["TrainingTimeInSeconds"]
 
 
+def test_interruptions_can_wait_for_what_the_container_prints(cloud, submit):
+    name = "interrupted-twice"
+    cloud.order("interrupt", job=name, at=["step 2", "step 3"])
+    submit(
+        "import time\nfor step in range(5):\n    print('step', step)\n    time.sleep(0.5)\n",
+        TrainingJobName=name,
+        **SPOT,
+    )
+    assert cloud.finish(name)["TrainingJobStatus"] == "Completed"
+    ends = [lines[-1] for lines in cloud.log(name)]
+    assert ends == ["step 2", "step 3", "step 4"]
+
+
 def test_a_name_is_used_once(cloud, submit):
     name = submit(HELLO)
     with pytest.raises(ClientError) as error:
@@ -213,7 +226,9 @@ def test_no_capacity_fails_the_job_and_preferences_fall_back(cloud, submit):
         "print(json.load(open(path))['current_instance_type'])\n",
         ResourceConfig={"InstanceCount": 1, "InstancePreferences": preferences},
     )
-    assert cloud.finish(name)["TrainingJobStatus"] == "Completed"
+    told = cloud.finish(name)
+    assert told["TrainingJobStatus"] == "Completed"
+    assert told["ResourceConfig"]["SelectedInstanceType"] == "ml.g5.12xlarge"
     cloud.await_line(name, "ml.g5.12xlarge")
 
 

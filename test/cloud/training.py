@@ -5,6 +5,7 @@ BEHAVIOUR.md has a rule for everything that is done here, and where AWS says it.
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,6 +63,7 @@ class Job:
         self.started = self.ended = None
         self.failure: str | None = None
         self.kind = request["ResourceConfig"].get("InstanceType", "")
+        self.chosen = False  # out of InstancePreferences
         self.spot = bool(request.get("EnableManagedSpotTraining"))
         self._trained = 0.0
         self._stop, self._interrupt = threading.Event(), threading.Event()
@@ -107,6 +109,12 @@ class Job:
             "ModelArtifacts": {"S3ModelArtifacts": self._model_uri()},
             "EnableManagedSpotTraining": self.spot,
         }
+        if self.chosen:
+            told["ResourceConfig"] = {
+                **told["ResourceConfig"],
+                "SelectedInstanceType": self.kind,
+                "SelectedInstanceCount": 1,
+            }
         if self.started is not None:
             told["TrainingStartTime"] = self.started
         if self.ended is not None:
@@ -208,7 +216,7 @@ class Job:
             f"{self.name}/algo-1-{int(time.time() * 1000)}",
             self.service.settings.pace,
         )
-        container.start(self.request, self._environment(), stream.write)
+        container.start(self.request, self._environment(), self._ear(stream))
         code, reason = self._watch(container, checkpoints, synced, begun)
         stream.close()
         if reason == "interrupted":
@@ -240,6 +248,18 @@ class Job:
             )
             self._end("Failed", "Failed", "Training job failed", told)
         return True
+
+    def _ear(self, stream: LogStream) -> Callable[[bytes], None]:
+        """Takes what the container prints, and interrupts where an order says so."""
+        orders = self.service.interruptions.get(self.name, [])
+
+        def hear(line: bytes) -> None:
+            stream.write(line)
+            if orders and orders[0].encode() in line:
+                orders.pop(0)
+                self._interrupt.set()
+
+        return hear
 
     def _watch(
         self, container: Container, checkpoints, synced: dict, begun: float
@@ -294,7 +314,7 @@ class Job:
         kinds = [each["InstanceType"] for each in preferences] or [self.kind]
         for kind in kinds:
             if self.service.capacity.take(kind):
-                self.kind = kind
+                self.kind, self.chosen = kind, bool(preferences)
                 return True
         return False
 
@@ -319,6 +339,7 @@ class Training:
         self.identities, self.judge, self.images, self.quotas = identities, judge, images, quotas
         self.folder, self.endpoint, self.settings = folder, endpoint, settings
         self.capacity = Capacity()
+        self.interruptions: dict[str, list[str]] = {}  # a job's name -> what it prints before each
         self.jobs: dict[str, Job] = {}
         self.hidden: dict[str, int] = {}  # how many more reads a new job is not found by
         self.lag = 0

@@ -212,6 +212,22 @@ describe("what AWS refuses is told", () => {
       resources({ InstancePreferences: [{ InstanceType: "ml.g5.xlarge" }] }),
       /one of InstanceType/,
     ],
+    [
+      "a machine twice",
+      resources({
+        InstanceType: undefined,
+        InstancePreferences: [{ InstanceType: "ml.g5.xlarge" }, { InstanceType: "ml.g5.xlarge" }],
+      }),
+      /an instance type twice/,
+    ],
+    [
+      "counts in some of the machines",
+      resources({
+        InstanceType: undefined,
+        InstancePreferences: [{ InstanceType: "ml.g5.xlarge", InstanceCount: 1 }],
+      }),
+      /InstanceCount belongs to/,
+    ],
     ["a channel twice", create({ InputDataConfig: [channel, channel] }), /two channels/],
     [
       "a prefix that ends within a name",

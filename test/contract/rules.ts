@@ -108,6 +108,7 @@ export const rules: Readonly<Record<string, Rule | undefined>> = {
     const spot = input["EnableManagedSpotTraining"] === true;
     const [run, wait] = [stopping["MaxRuntimeInSeconds"], stopping["MaxWaitTimeInSeconds"]];
     const choices = ["InstanceType", "InstanceGroups", "InstancePreferences"];
+    const preferences = list(resources["InstancePreferences"]);
     const chosen = choices.filter((name) => resources[name] !== undefined);
     const algorithm = record(input["AlgorithmSpecification"]);
     const channels = list(input["InputDataConfig"]);
@@ -120,6 +121,17 @@ export const rules: Readonly<Record<string, Rule | undefined>> = {
       ...when(Number(run) > 28 * 86_400, "MaxRuntimeInSeconds is more than 28 days"),
       ...when(chosen.length !== 1, `one of ${choices.join(", ")}, and not ${chosen.join(" and ")}`),
       ...when(spot && chosen[0] === "InstancePreferences", "InstancePreferences is for on demand"),
+      // sagemaker/latest/APIReference/API_InstancePreference.html
+      ...when(
+        new Set(preferences.map((one) => one["InstanceType"])).size !== preferences.length,
+        "an instance type twice in InstancePreferences",
+      ),
+      ...when(
+        preferences.length > 0 &&
+          preferences.filter((one) => one["InstanceCount"] !== undefined).length !==
+            (resources["InstanceCount"] === undefined ? preferences.length : 0),
+        "InstanceCount belongs to the job, or to each of InstancePreferences",
+      ),
       ...when(
         spot && Number(resources["KeepAlivePeriodInSeconds"] ?? 0) > 0,
         "a warm pool is not for spot",

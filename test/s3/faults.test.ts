@@ -9,6 +9,7 @@ import type { Fault, FaultProxy, Seen } from "./faults.ts";
 import { bucket, kinds, startServer } from "./server.ts";
 import type { S3Server } from "./server.ts";
 import { createDesk, mib } from "./setup.ts";
+import { put } from "./foreign.ts";
 import type { Desk } from "./setup.ts";
 
 // What networks, S3 and power cuts do, and that no object is wrong, no file lost and no part sent
@@ -131,6 +132,20 @@ describe.skipIf(kind === undefined)(`faults before ${kind}`, () => {
       await downloadPrefix(await desk.aws(proxy.url), from, desk.options);
       expect(readFileSync(join(folder, "x")).equals(readFileSync(small))).toBe(true);
       expect(proxy.count("GetObject")).toBe(2);
+    });
+
+    test.each<[string, "CRC64NVME" | "CRC32", number, number]>([
+      ["a small object with CRC-64 alone", "CRC64NVME", 1, 70_001],
+      ["a large one with CRC-64 alone", "CRC64NVME", 1, 11 * mib],
+      ["one in parts with CRC-64 alone", "CRC64NVME", 2, 11 * mib + 3],
+      ["a small one whose checksum is that of its parts", "CRC32", 2, 9 * mib],
+    ])("%s, whose bytes change on the way", async (_name, algorithm, parts, size) => {
+      await put(await desk.aws(), key, desk.file("foreign", size), { algorithm, parts });
+      proxy.fault = on("GetObject", { flip: "answer" }, 1);
+      expect((await fetch()).equals(readFileSync(desk.path("foreign")))).toBe(true);
+      proxy.fault = on("GetObject", { flip: "answer" });
+      rmSync(desk.path(`back-${counter}`), { recursive: true });
+      await expect(fetch()).rejects.toMatchObject({ code: "E_S3_CHECKSUM" });
     });
 
     test("parts that somebody removed: once more from the start", async () => {

@@ -13,6 +13,8 @@ export interface S3Server {
   readonly port: number;
   /** TLS material of the test's own authority; moto speaks plainly. */
   readonly tls: Tls | undefined;
+  /** Where it keeps its objects, as files. */
+  readonly data: string | undefined;
   stop(): void;
 }
 
@@ -90,7 +92,8 @@ export async function startServer(kind: S3Server["kind"]): Promise<S3Server> {
     await sleep(50);
   }
   if (kind === "moto") await fetch(`${url}/${bucket.name}`, { method: "PUT" });
-  return { kind, url, port, tls, stop };
+  const data = kind === "versitygw" ? join(folder, "data") : undefined;
+  return { kind, url, port, tls, data, stop };
 }
 
 function answers(port: number): Promise<boolean> {

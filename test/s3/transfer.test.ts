@@ -82,6 +82,66 @@ describe.each(kinds)("%s", (kind) => {
     expect(third.prefix).not.toBe(first.prefix);
   });
 
+  test("uploads of ours that were broken off a week ago are given up, and no others", async () => {
+    const aws = await desk.aws();
+    const s3 = await aws.s3();
+    for (const key of ["stale/data/old/a", "stale/data/old/b", "stale/other/c"]) {
+      await s3.startUpload(bucket, key);
+    }
+    const file = { path: desk.file("stale", 100), name: "rows.jsonl" };
+    const send = async (days: number, content: number) => {
+      desk.file("stale", content);
+      const clock = { now: () => new Date(Date.now() + days * 24 * 3600_000) };
+      const cacheFile = desk.path("stale.json");
+      const prefix = "stale/data/";
+      await uploadContent(aws, [file], { ...desk.options, clock, cacheFile, prefix });
+      return (await s3.unfinished(bucket, "stale/")).map(({ key }) => key).sort();
+    };
+    // Moto dates all of them to 2010.
+    if (kind === "versitygw")
+      expect(await send(6.9, 101)).toEqual([
+        "stale/data/old/a",
+        "stale/data/old/b",
+        "stale/other/c",
+      ]);
+    expect(await send(7.1, 102)).toEqual(["stale/other/c"]);
+    expect(desk.notices.at(-1)).toMatchObject({ type: "info", text: expect.stringContaining("2") });
+  });
+
+  test("every request names the bucket's owner, every new object its key", async () => {
+    const owner = "123456789012";
+    const kmsKeyId = "arn:aws:kms:us-east-1:123456789012:key/0f1e2d3c-0000-4000-8000-0123456789ab";
+    const options = { ...desk.options, bucket: { ...bucket, owner, kmsKeyId }, ifAbsent: true };
+    const files = [
+      { path: desk.file("kms-small", 10), key: "kms/small" },
+      { path: desk.file("kms-large", 6 * mib), key: "kms/large" },
+    ];
+    const aws = await desk.aws(proxy.url);
+    const from = proxy.seen.length;
+    // A server that knows neither owners nor keys refuses: what it was asked is what counts.
+    proxy.fault = ({ operation }) =>
+      operation === "ListMultipartUploads"
+        ? { answer: 200, body: "<ListMultipartUploadsResult/>" }
+        : undefined;
+    for (const file of files) await upload(aws, [file], options).catch(() => {});
+    const folder = desk.path("kms-back");
+    await downloadPrefix(aws, { prefix: "kms/", folder }, options).catch(() => {});
+    proxy.fault = () => undefined;
+    const seen = proxy.seen.slice(from);
+    expect(new Set(seen.map(({ headers }) => headers["x-amz-expected-bucket-owner"]))).toEqual(
+      new Set([owner]),
+    );
+    const encrypted = seen.filter(
+      ({ headers }) => headers["x-amz-server-side-encryption"] === "aws:kms",
+    );
+    expect(new Set(encrypted.map(({ operation }) => operation))).toEqual(
+      new Set(["PutObject", "CreateMultipartUpload"]),
+    );
+    for (const { headers } of encrypted) {
+      expect(headers["x-amz-server-side-encryption-aws-kms-key-id"]).toBe(kmsKeyId);
+    }
+  });
+
   test("an object is not replaced where that is not wanted, unless it is the same", async () => {
     const path = desk.file("keep", 1000);
     const big = desk.file("keep-big", 6 * mib);

@@ -43,8 +43,8 @@ export async function readQuotas(aws: Aws, place: Place): Promise<QuotaFacts> {
 }
 
 /**
- * Whether the account may have one more machine of the type now, and for so long; and whether its
- * fallbacks and its warm pool are allowed, without which the job runs too.
+ * Whether the account may have one more machine of the type and of its fallbacks now, and for so
+ * long; and whether the machine may be kept, without which the job runs too.
  */
 export function checkQuota(facts: QuotaFacts, wanted: Wanted): readonly Check[] {
   const name = "quota";
@@ -59,14 +59,18 @@ export function checkQuota(facts: QuotaFacts, wanted: Wanted): readonly Check[] 
     ];
   }
   const { quotas, jobs } = facts;
-  const { instance, spot, maxSeconds, region, warmPool = false } = wanted;
+  const { instance, spot, fallbacks = [], maxSeconds, region, warmPool = false } = wanted;
   const { type, all, pool, others } = namesOf(wanted);
   const count = (counted: readonly Running[]) => counted.reduce((sum, job) => sum + job.count, 0);
-  const same = jobs?.known.filter((job) => job.instance === instance && job.spot === spot) ?? [];
+  const ofType = (one: string) =>
+    jobs?.known.filter((job) => job.instance === one && job.spot === spot) ?? [];
+  const same = ofType(instance);
   const every = jobs?.known.filter((job) => job.spot === spot) ?? [];
   const failures: Check[] = [];
+  // SageMaker holds every type of the list against its quota, whichever it takes.
   for (const [quota, used] of [
     [quotas.get(type), count(same)],
+    ...fallbacks.map((other, index) => [quotas.get(others[index]!), count(ofType(other))] as const),
     [quotas.get(all), count(every)],
   ] as const) {
     if (quota === undefined || quota.value >= used + 1) continue;
@@ -98,15 +102,8 @@ export function checkQuota(facts: QuotaFacts, wanted: Wanted): readonly Check[] 
   const warnings: Check[] = [];
   const warn = (message: string, more: Pick<Check, "hint" | "command"> = {}) =>
     warnings.push({ name, result: "warning", message, ...more });
-  const untold = [type, all].filter((each) => !quotas.has(each));
+  const untold = [type, ...others, all].filter((each) => !quotas.has(each));
   for (const each of untold) warn(`AWS tells no quota "${each}" in ${region}`);
-  for (const other of others) {
-    const quota = quotas.get(other);
-    if (quota !== undefined && quota.value >= 1) continue;
-    warn(`the quota "${other}" is ${quota?.value ?? "not told"} in ${region}: it is no fallback`, {
-      ...(quota && { hint: "ask AWS for more:", command: increase(quota, 1, region) }),
-    });
-  }
   const kept = quotas.get(pool);
   if (warmPool && !((kept?.value ?? 0) >= 1)) {
     warn(`the quota "${pool}" is ${kept?.value ?? "not told"} in ${region}: no machine is kept`, {

@@ -8,9 +8,17 @@ import { writeJson } from "../host/json.ts";
 import { prepare, presenterFor } from "../host/prepare.ts";
 import { askOffer } from "../host/ask.ts";
 import { dryRunLines } from "../render/dry-run.ts";
+import { usageError } from "../usage.ts";
 import type { TrainFlags } from "./train.ts";
 
 export default async function (this: Cli, flags: TrainFlags & ConfigFlags): Promise<void> {
+  if (flags.smoke) {
+    if (flags.dryRun) throw usageError("--smoke and --dry-run are two commands: give one of them");
+    const { rehearse } = await import("../host/rehearse.ts");
+    const whenBusy = flags.wait ? "wait" : "refuse";
+    const settings = { flags: givenSettings(flags), plan: flags.plan, whenBusy } as const;
+    return this.exitWith(await rehearse(this, settings, flags));
+  }
   const presenter = presenterFor(this, flags);
   const context = this.context(presenter);
   const { runId, plan, yes } = flags;

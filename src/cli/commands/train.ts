@@ -11,6 +11,7 @@ export interface TrainFlags {
   readonly yes: boolean;
   readonly plan?: string;
   readonly dryRun: boolean;
+  readonly smoke: boolean;
 }
 
 export const train = buildCommand<TrainFlags & ConfigFlags, [], Cli>({
@@ -42,6 +43,12 @@ export const train = buildCommand<TrainFlags & ConfigFlags, [], Cli>({
       dryRun: {
         kind: "boolean",
         brief: "check, plan, print every request; send and start nothing",
+        default: false,
+        withNegated: false,
+      },
+      smoke: {
+        kind: "boolean",
+        brief: "rehearse a cloud job here for two steps, free",
         default: false,
         withNegated: false,
       },

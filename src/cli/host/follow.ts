@@ -1,4 +1,5 @@
 import type { Context } from "../../api/context.ts";
+import { carryOn } from "../../api/carry-on.ts";
 import { stop } from "../../api/stop.ts";
 import { watch } from "../../api/watch.ts";
 import { toMoxiError } from "../../base/errors.ts";
@@ -44,7 +45,8 @@ export async function follow(
   });
 
   try {
-    for await (const update of watch(context, { run, signal: leave.signal })) {
+    const tell = interrupt === "stop" ? carryOn : watch;
+    for await (const update of tell(context, { run, signal: leave.signal })) {
       view = update.view;
       presenter.update(update);
     }

@@ -12,21 +12,25 @@ export function presenterFor(cli: Cli, flags: { readonly json: boolean }): Prese
   return peoplePresenter(cli.terminal, { cwd, now: () => clock.now().getTime() });
 }
 
-/** How long work that was interrupted may take to clean up. */
-const graceMs = 2000;
+/** What Ctrl-C means for the work that comes before a run. */
+const preparation = {
+  message: "interrupted during preparation",
+  hint: `${command} runs tells whether it has started`,
+  /** How long work that was interrupted may take to clean up. */
+  graceMs: 2000,
+};
 
-/** Waits for work that comes before the run. Ctrl-C calls it back, and does not wait for it long. */
+/** Waits for work that Ctrl-C calls back, and does not wait long for its end. */
 export async function prepare<T>(
   cli: Cli,
   presenter: Presenter,
   work: (signal: AbortSignal) => Promise<T>,
+  interruption = preparation,
 ): Promise<T> {
   const callBack = new AbortController();
   const interrupted = Promise.withResolvers<never>();
-  const leave = () => {
-    const hint = `${command} runs tells whether it has started`;
-    interrupted.reject(new MoxiError("E_INTERRUPTED", "interrupted during preparation", { hint }));
-  };
+  const { message, hint, graceMs } = interruption;
+  const leave = () => interrupted.reject(new MoxiError("E_INTERRUPTED", message, { hint }));
   const forget = cli.terminal.onInterrupt(() => {
     callBack.abort();
     void cli.context().clock.sleep(graceMs).then(leave);

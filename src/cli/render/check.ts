@@ -1,5 +1,5 @@
 import { formatBytes, formatCount } from "../../base/format.ts";
-import type { DatasetCheck, Problem } from "../../dataset/check.ts";
+import type { DatasetCheck, Problem } from "../../dataset/report.ts";
 import { rules } from "../../dataset/rules/catalog.ts";
 import type { Severity } from "../../dataset/rules/catalog.ts";
 import { placeText, problemText } from "../../dataset/telling.ts";

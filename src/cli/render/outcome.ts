@@ -102,7 +102,7 @@ export function heldOutLines(view: View, style: Style): string[] {
   ];
 }
 
-function failureLines(view: View, { columns, style, logs = [] }: OutcomeOptions): string[] {
+export function failureLines(view: View, { columns, style, logs = [] }: OutcomeOptions): string[] {
   if (view.status === "interrupted") {
     return labelled(
       "",

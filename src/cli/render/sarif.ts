@@ -1,4 +1,4 @@
-import type { DatasetCheck, ProblemPlace } from "../../dataset/check.ts";
+import type { DatasetCheck, ProblemPlace } from "../../dataset/report.ts";
 import { placeText } from "../../dataset/telling.ts";
 
 const levels = { error: "error", warning: "warning", info: "note" } as const;

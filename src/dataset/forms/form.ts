@@ -153,23 +153,3 @@ export function mappingOf(form: Form): Readonly<Record<string, string>> {
       return { [form.field]: "text" };
   }
 }
-
-/** Where in the row as it was written the place of a canonical row comes from. */
-export function placeIn(form: Form, path: string): string {
-  switch (form.kind) {
-    case "chat":
-      return form.field === "messages" ? path : path.replace(/^messages/, form.field);
-    case "sharegpt":
-      return path
-        .replace(/^messages/, form.field)
-        .replace(/\.content$/, ".value")
-        .replace(/\.role$/, ".from");
-    case "columns":
-      return path === "prompt" ? form.prompt : path === "completion" ? form.completion : path;
-    case "text":
-      return path === "text" ? form.field : path;
-    case "alpaca":
-    case "preference":
-      return path;
-  }
-}

@@ -1,5 +1,5 @@
 import { readdir, realpath, stat } from "node:fs/promises";
-import { join, relative, resolve, sep } from "node:path";
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { MoxiError } from "../../base/errors.ts";
 import { printable } from "../../base/format.ts";
 import { emptyDataset, statDataset } from "./source.ts";
@@ -34,21 +34,29 @@ const maxDepth = 32;
  */
 export async function findFiles(path: string, cwd: string): Promise<DatasetFiles> {
   const absolute = resolve(cwd, path);
-  const shown = printable(path);
+  const name = nameFrom(cwd, path);
+  const shown = printable(name);
   const kind = await statDataset(path, absolute, shown);
-  if (kind.isFile()) return { files: [{ path: absolute, name: path }], skipped: [] };
+  if (kind.isFile()) return { files: [{ path: absolute, name }], skipped: [] };
   if (!kind.isDirectory()) {
     throw new MoxiError("E_DATASET_NOT_A_FILE", `the dataset ${shown} is no regular file`, {
       hint: "name a file of rows, or a folder of them",
       place: { file: shown },
     });
   }
-  const walk = new Walk(await realpath(absolute), absolute, path);
+  const walk = new Walk(await realpath(absolute), absolute, name);
   await walk.into(absolute, 0);
   if (walk.files.length === 0) {
     throw emptyDataset(shown, "has no file of rows (.json, .jsonl, .csv, .tsv, .parquet)");
   }
   return walk;
+}
+
+/** A path as people know it: from where they stand, unless it lies elsewhere. */
+export function nameFrom(cwd: string, path: string): string {
+  if (!isAbsolute(path)) return path;
+  const inside = relative(cwd, path);
+  return inside === "" || inside.startsWith("..") || isAbsolute(inside) ? path : inside;
 }
 
 class Walk implements DatasetFiles {

@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { readCsv } from "./csv.ts";
-import { ArrayFramer, LineFramer, ObjectFramer } from "./frame.ts";
+import { ObjectFramer } from "./frame-object.ts";
+import { ArrayFramer, LineFramer } from "./frame.ts";
 import type { Frame, Framer } from "./frame.ts";
 import type { Layout } from "./layout.ts";
 import { readParquet } from "./parquet.ts";
@@ -76,7 +77,7 @@ export async function* readRows(
       const place = { row, line: frame.line, ...(frame.section && { section: frame.section }) };
       if (only !== undefined && !only(row)) return { value: undefined, ...place };
       try {
-        return { value: parseFrame(frame, layout), ...place };
+        return { value: parseFrame(frame, layout).value, ...place };
       } catch (error) {
         if (!tolerant || !(error instanceof Unreadable)) throw error;
         const { message, offset, hint } = error;
@@ -99,13 +100,16 @@ export function framerOf({ container, start }: Layout): Framer {
   return container === "object" ? new ObjectFramer(start) : new LineFramer(start);
 }
 
-/** @throws Unreadable */
-export function parseFrame({ bytes, offset }: Frame, { container }: Layout): unknown {
+/** A row's value, and its text. @throws Unreadable */
+export function parseFrame(
+  { bytes, offset }: Frame,
+  { container }: Pick<Layout, "container">,
+): { readonly value: unknown; readonly text: string } {
   if (!isUtf8(bytes)) throw new Unreadable(offset + firstBrokenByte(bytes), "this is not UTF-8");
   refuseExcess(bytes, offset);
   const text = bytes.toString();
   try {
-    return JSON.parse(text);
+    return { value: JSON.parse(text), text };
   } catch (error) {
     const problem = findSyntaxProblem(text);
     if (problem === undefined) throw error;

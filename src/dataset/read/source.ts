@@ -9,7 +9,7 @@ import type { Compression } from "./archive.ts";
 /** Where a dataset is looked for when nothing else is said. */
 export const defaultDatasetPath = "data/sft/training_dataset.json";
 
-const chunkBytes = 256 * 1024;
+const chunkBytes = 1024 * 1024;
 
 /** What stat says of paths that lead nowhere; the last is a NUL in the path. */
 const noSuchPath = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "ERR_INVALID_ARG_VALUE"]);

@@ -1,6 +1,7 @@
 import type { RuleCode } from "./catalog.ts";
 import { findCandidates, nearSimilarity, shinglesOf, similarity } from "./near.ts";
-import { FirstRows, maxSketches, slotsFor } from "./table.ts";
+import { Groups } from "./groups.ts";
+import { maxSketches } from "./table.ts";
 import type { RowTable } from "./table.ts";
 
 export interface ComparisonOptions {
@@ -19,13 +20,13 @@ export class Comparison {
   readonly #table: RowTable;
   readonly #options: ComparisonOptions;
   readonly #equal: Uint8Array;
-  readonly #slots: Int32Array;
+  readonly #groups: Groups;
 
   constructor(table: RowTable, options: ComparisonOptions) {
     this.#table = table;
     this.#options = options;
     this.#equal = new Uint8Array(table.rows);
-    this.#slots = slotsFor(table.rows);
+    this.#groups = new Groups(table.rows);
   }
 
   get limited(): boolean {
@@ -40,13 +41,12 @@ export class Comparison {
 
   #findEqual(): void {
     const table = this.#table;
-    const first = new FirstRows(this.#slots, (row) => table.identity(row));
     for (let row = 0; row < table.rows; row++) {
-      if (Number.isNaN(table.identity(row))) {
-        this.#equal[row] = 1;
-        continue;
-      }
-      const like = first.of(row);
+      if (Number.isNaN(table.identity(row))) this.#equal[row] = 1;
+    }
+    const first = this.#firstOf((row) => table.identity(row));
+    for (let row = 0; row < table.rows; row++) {
+      const like = first[row]!;
       if (like === row) continue;
       this.#equal[row] = 1;
       const crossing = this.#crosses(row, like);
@@ -60,16 +60,34 @@ export class Comparison {
 
   #findConflicts(): void {
     const table = this.#table;
-    const first = new FirstRows(this.#slots, (row) => table.prompt(row));
+    const first = this.#firstOf((row) => table.prompt(row));
     for (let row = 0; row < table.rows; row++) {
-      if (this.#equal[row] === 1 || Number.isNaN(table.prompt(row))) continue;
-      const like = first.of(row);
+      const like = first[row]!;
       if (like !== row) this.#options.found("conflicting-answers", row, like, "");
     }
   }
 
+  /** Of every row the first with the same value, or the row itself; rows that are equal to one before stay out. */
+  #firstOf(valueOf: (row: number) => number): Int32Array {
+    const { rows } = this.#table;
+    const { keys } = this.#groups;
+    const first = new Int32Array(rows);
+    for (let row = 0; row < rows; row++) {
+      first[row] = row;
+      const value = this.#equal[row] === 1 ? NaN : valueOf(row);
+      // The lower half of 53 bits, mixed with the upper one.
+      keys[row] = Number.isNaN(value) ? 0 : (value ^ Math.floor(value / 0x100000000)) | 1;
+    }
+    this.#groups.search(rows, (row, earlier) => {
+      if (valueOf(row) !== valueOf(earlier)) return true;
+      first[row] = first[earlier]!;
+      return false;
+    });
+    return first;
+  }
+
   async #findNear(): Promise<void> {
-    const candidates = findCandidates(this.#table, this.#slots, (row) => this.#equal[row] === 1);
+    const candidates = findCandidates(this.#table, this.#groups, (row) => this.#equal[row] === 1);
     if (candidates.length === 0) return;
     const looked = candidates.slice(0, maxPairs);
     const wanted = new Set(looked.flatMap(({ row, like }) => [row, like]));

@@ -3,19 +3,13 @@ import { isRecord } from "../../base/json.ts";
 /**
  * The first field that one object of a JSON text names twice, as a path; JSON.parse keeps the last
  * of them in silence. Looks only where the text has more names than the value.
- *
- * @param keys how many names the value has, where that is known
  */
-export function findDuplicateKey(
-  text: string,
-  value: unknown,
-  keys: number | undefined,
-): string | undefined {
+export function findDuplicateKey(text: string, value: unknown): string | undefined {
   let names = 0;
   // In a text inside JSON a quote is escaped, so that this counts too many names, never too few.
   for (let at = text.indexOf('":'); at !== -1; at = text.indexOf('":', at + 2)) names += 1;
   const spaced = text.includes('" :') || text.includes('"\t:') || text.includes('"\n:');
-  if (names === (keys ?? countKeys(value)) && !spaced) return undefined;
+  if (names === countKeys(value) && !spaced) return undefined;
   return search(text);
 }
 

@@ -33,16 +33,21 @@ export class Findings {
     else if (places.length < this.max) places.push(place);
   }
 
-  /** Takes what a later part of a file found; its rows and lines count from there. */
-  append(part: FindingsPart, file: number, rows: number): void {
+  /** Takes what a later part of a file found: its rows count from there, its lines from `lines`. */
+  append(part: FindingsPart, file: number, rows: number, lines: number): void {
     for (const [code, count] of part.counts) {
       this.counts.set(code, (this.counts.get(code) ?? 0) + count);
       const places = this.places.get(code) ?? [];
       this.places.set(code, places);
       for (const place of part.places.get(code) ?? []) {
         if (places.length >= this.max) break;
-        const { row } = place;
-        places.push({ ...place, file, ...(row === undefined ? {} : { row: row + rows }) });
+        const { row, line } = place;
+        places.push({
+          ...place,
+          file,
+          ...(row === undefined ? {} : { row: row + rows }),
+          ...(line === undefined ? {} : { line: line + lines }),
+        });
       }
     }
   }

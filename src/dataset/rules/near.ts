@@ -1,3 +1,5 @@
+import type { Groups } from "./groups.ts";
+import { bandCount } from "./table.ts";
 import type { RowTable } from "./table.ts";
 
 /** Two rows are near duplicates from this Jaccard similarity of their runs of five words on. */
@@ -8,8 +10,6 @@ export const nearSimilarity = 0.85;
  * is compared exactly, which misses one pair in 2,000.
  */
 const worthALook = 0.7;
-/** 16 bands of four bytes find 99.999 % of the pairs of similarity 0.85. */
-const bands = 16;
 /** So many rows of one bucket are compared, the newest first. */
 const longestChain = 8;
 
@@ -20,43 +20,34 @@ export interface Candidate {
 }
 
 /**
- * Pairs of rows that look alike by their sketches (MinHash of one permutation, in bands): at most
- * one earlier row for each row, the one that looks most alike.
+ * Pairs of rows that look alike by their sketches (MinHash of one permutation; 16 bands of four bins
+ * find 99.999 % of the pairs of similarity 0.85): at most one earlier row for each row, the one that
+ * looks most alike.
  */
 export function findCandidates(
   table: RowTable,
-  slots: Int32Array,
+  groups: Groups,
   skip: (row: number) => boolean,
 ): Candidate[] {
   const rows = table.sketched;
-  const mask = slots.length - 1;
-  const next = new Int32Array(rows);
+  const { keys } = groups;
   const best = new Map<number, { like: number; likeness: number }>();
-  for (let band = 0; band < bands; band++) {
-    slots.fill(-1);
-    for (let row = 0; row < rows; row++) {
-      const key = table.band(row, band);
-      if (key === 0 || skip(row)) continue;
-      const mixed = Math.imul(key, 0x9e3779b1);
-      let slot = (mixed ^ (mixed >>> 15)) & mask;
-      let other = slots[slot]!;
-      while (other !== -1 && table.band(other, band) !== key) {
-        slot = (slot + 1) & mask;
-        other = slots[slot]!;
-      }
-      for (let seen = 0, like = other; like !== -1 && seen < longestChain; seen++) {
-        const known = best.get(row);
-        if (known?.like !== like) {
-          const likeness = table.likeness(row, like);
-          if (likeness >= worthALook && likeness > (known?.likeness ?? 0)) {
-            best.set(row, { like, likeness });
-          }
-        }
-        like = next[like]!;
-      }
-      next[row] = other;
-      slots[slot] = row;
-    }
+  for (let band = 0; band < bandCount; band++) {
+    table.copyBand(band, keys);
+    let last = -1;
+    let seen = 0;
+    groups.search(rows, (row, like) => {
+      if (row !== last) seen = skip(row) ? longestChain : 0;
+      last = row;
+      if (seen++ >= longestChain) return false;
+      const known = best.get(row);
+      if (known?.like === like || skip(like)) return true;
+      const likeness = table.likeness(row, like);
+      const better =
+        likeness > (known?.likeness ?? 0) || (likeness === known?.likeness && like < known.like);
+      if (likeness >= worthALook && better) best.set(row, { like, likeness });
+      return true;
+    });
   }
   return Array.from(best, ([row, { like }]) => ({ row, like })).sort((a, b) => a.row - b.row);
 }

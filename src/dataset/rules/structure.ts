@@ -1,7 +1,8 @@
 import { isRecord } from "../../base/json.ts";
 import { canonicalRow } from "../canonical.ts";
-import { adapt, placeIn } from "../forms/form.ts";
+import { adapt } from "../forms/form.ts";
 import type { Form } from "../forms/form.ts";
+import { placeIn } from "../forms/place.ts";
 import { field, RowProblem } from "../problem.ts";
 import type { Fields, Reason } from "../problem.ts";
 import type { RuleCode } from "./catalog.ts";

@@ -1,7 +1,11 @@
-import type { PartResult } from "./row-checker.ts";
-import { sketchBytes } from "./text-scan.ts";
+import { sketchBytes } from "../kernel/kernel.ts";
+import type { PartResult } from "./part.ts";
 
 const chunkRows = 1 << 14;
+/** A sketch in bands of four bins: two rows that are alike have one in common. */
+export const bandCount = sketchBytes / 4;
+/** From one band of a chunk to the next; no power of two, so that all fit in the cache at once. */
+const stride = chunkRows + 16;
 /** Sketches are the most that is kept of a row: beyond so many rows they would fill the memory. */
 export const maxSketches = 1_500_000;
 
@@ -11,11 +15,13 @@ export class RowTable {
   readonly #identities: Float64Array[] = [];
   readonly #prompts: Float64Array[] = [];
   readonly #lines: Uint32Array[] = [];
-  readonly #sketches: Uint8Array[] = [];
+  /** Of each chunk, band after band. */
+  readonly #sketches: Int32Array[] = [];
   readonly #splitKeys: BigUint64Array[] = [];
   #hasKeys = false;
 
-  append(part: PartResult): void {
+  /** @param lines added to the numbers of the lines */
+  append(part: PartResult, lines: number): void {
     for (let from = 0; from < part.rows;) {
       const at = this.rows % chunkRows;
       if (at === 0) this.#grow();
@@ -23,10 +29,17 @@ export class RowTable {
       const end = from + count;
       this.#identities.at(-1)!.set(part.identities.subarray(from, end), at);
       this.#prompts.at(-1)!.set(part.prompts.subarray(from, end), at);
-      this.#lines.at(-1)!.set(part.lines.subarray(from, end), at);
+      const own = this.#lines.at(-1)!;
+      for (let row = 0; row < count; row++) own[at + row] = part.lines[from + row]! + lines;
       if (this.rows < maxSketches) {
-        const bytes = part.sketches.subarray(from * sketchBytes, end * sketchBytes);
-        this.#sketches.at(-1)!.set(bytes, at * sketchBytes);
+        const bands = new Int32Array(part.sketches.buffer, part.sketches.byteOffset);
+        const chunk = this.#sketches.at(-1)!;
+        for (let row = 0; row < count; row++) {
+          const [source, target] = [(from + row) * bandCount, at + row];
+          for (let band = 0; band < bandCount; band++) {
+            chunk[target + band * stride] = bands[source + band]!;
+          }
+        }
       }
       if (part.splitKeys !== null) {
         this.#hasKeys = true;
@@ -43,7 +56,7 @@ export class RowTable {
     this.#prompts.push(new Float64Array(chunkRows));
     this.#lines.push(new Uint32Array(chunkRows));
     this.#splitKeys.push(new BigUint64Array(this.#hasKeys || this.rows === 0 ? chunkRows : 0));
-    if (this.rows < maxSketches) this.#sketches.push(new Uint8Array(chunkRows * sketchBytes));
+    if (this.rows < maxSketches) this.#sketches.push(new Int32Array(bandCount * stride));
   }
 
   identity(row: number): number {
@@ -58,26 +71,30 @@ export class RowTable {
     return this.#lines[Math.floor(row / chunkRows)]![row % chunkRows]!;
   }
 
-  /** Four bytes of a row's sketch. */
-  band(row: number, band: number): number {
-    const chunk = this.#sketches[Math.floor(row / chunkRows)]!;
-    const at = (row % chunkRows) * sketchBytes + band * 4;
-    return chunk[at]! | (chunk[at + 1]! << 8) | (chunk[at + 2]! << 16) | (chunk[at + 3]! << 24);
+  /** Writes one band of every sketch; 0 for a row without one. */
+  copyBand(band: number, target: Int32Array): void {
+    for (const [index, chunk] of this.#sketches.entries()) {
+      const first = index * chunkRows;
+      const rows = Math.min(chunkRows, this.sketched - first);
+      target.set(chunk.subarray(band * stride, band * stride + rows), first);
+    }
+  }
+
+  #key(row: number, band: number): number {
+    return this.#sketches[Math.floor(row / chunkRows)]![(row % chunkRows) + band * stride]!;
   }
 
   /** How alike two rows are, 0 to 1, by their sketches. */
   likeness(a: number, b: number): number {
-    const first = this.#sketches[Math.floor(a / chunkRows)]!;
-    const second = this.#sketches[Math.floor(b / chunkRows)]!;
-    const [from, to] = [(a % chunkRows) * sketchBytes, (b % chunkRows) * sketchBytes];
-    let [same, empty] = [0, 0];
-    for (let bin = 0; bin < sketchBytes; bin++) {
-      const value = first[from + bin]!;
-      if (value !== second[to + bin]!) continue;
-      if (value === 0) empty += 1;
-      else same += 1;
+    let same = 0;
+    for (let band = 0; band < bandCount; band++) {
+      const different = this.#key(a, band) ^ this.#key(b, band);
+      if ((different & 0xff) === 0) same += 1;
+      if ((different & 0xff00) === 0) same += 1;
+      if ((different & 0xff0000) === 0) same += 1;
+      if (different >>> 24 === 0) same += 1;
     }
-    return empty === sketchBytes ? 0 : same / (sketchBytes - empty);
+    return same / sketchBytes;
   }
 
   get sketched(): number {
@@ -91,40 +108,5 @@ export class RowTable {
       all.set(chunk.subarray(0, Math.min(chunk.length, this.rows - at)), at);
     }
     return all;
-  }
-}
-
-/** Room for the hashes of so many rows: a power of two, at most half full. */
-export function slotsFor(rows: number): Int32Array {
-  return new Int32Array(2 ** Math.ceil(Math.log2(2 * rows + 2)));
-}
-
-/** The first row of each value, as it comes; NaN has none. */
-export class FirstRows {
-  readonly #slots: Int32Array;
-  readonly #value: (row: number) => number;
-
-  /** @param slots of {@link slotsFor}: used again from one search to the next */
-  constructor(slots: Int32Array, value: (row: number) => number) {
-    this.#slots = slots.fill(-1);
-    this.#value = value;
-  }
-
-  /** The first row with the same value, or the row itself. */
-  of(row: number): number {
-    const value = this.#value(row);
-    const slots = this.#slots;
-    const mask = slots.length - 1;
-    const mixed = Math.imul((value % 0x7fffffff) | 0, 0x9e3779b1);
-    let slot = (mixed ^ (mixed >>> 15)) & mask;
-    for (;;) {
-      const other = slots[slot]!;
-      if (other === -1) {
-        slots[slot] = row;
-        return row;
-      }
-      if (this.#value(other) === value) return other;
-      slot = (slot + 1) & mask;
-    }
   }
 }

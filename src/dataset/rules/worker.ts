@@ -1,24 +1,19 @@
 // Checks rows in a thread of its own: see pool.ts.
 import { parentPort, workerData } from "node:worker_threads";
-import type { Frame } from "../read/frame.ts";
-import type { Answer, Parcel } from "./pool.ts";
+import type { Parcel } from "../read/parcel.ts";
+import type { Answer } from "./pool.ts";
 import { RowChecker } from "./row-checker.ts";
-import type { CheckerSettings, PartResult } from "./row-checker.ts";
+import type { CheckerSettings } from "./row-checker.ts";
 
 const checker = new RowChecker(workerData as CheckerSettings);
 const port = parentPort!;
 
-port.on("message", ({ bytes, ends, lines, offsets }: Parcel) => {
-  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const frames: Frame[] = Array.from(ends, (end, index) => ({
-    bytes: all.subarray(index === 0 ? 0 : ends[index - 1], end),
-    offset: offsets[index]!,
-    line: lines[index]!,
-  }));
+port.on("message", (parcel: Parcel) => {
+  const { bytes } = parcel;
   try {
-    const part = plain(checker.checkFrames(frames));
-    const { identities, prompts, sketches, splitKeys } = part;
-    const arrays = [bytes, part.lines, identities, prompts, sketches, splitKeys];
+    const part = checker.checkParcel(parcel);
+    const { lines, identities, prompts, sketches, splitKeys, prefixes } = part;
+    const arrays = [bytes, lines, identities, prompts, sketches, splitKeys, prefixes];
     const buffers = arrays.flatMap((array) =>
       array === null ? [] : [array.buffer as ArrayBuffer],
     );
@@ -27,8 +22,3 @@ port.on("message", ({ bytes, ends, lines, offsets }: Parcel) => {
     port.postMessage({ error, bytes } satisfies Answer, [bytes.buffer]);
   }
 });
-
-/** Without its class, which does not travel. */
-function plain(part: PartResult): PartResult {
-  return { ...part, counts: part.counts, places: part.places };
-}

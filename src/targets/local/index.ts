@@ -5,7 +5,7 @@ import type { TargetStatus } from "../../run/attempt.ts";
 import { lockHolder, withLock } from "../../store/lock.ts";
 import { isAlive } from "../../store/process.ts";
 import { sortLines } from "../lines.ts";
-import type { Capabilities, Reading, RunRef, Submission, Target } from "../target.ts";
+import type { Capabilities, Continuation, Reading, RunRef, Submission, Target } from "../target.ts";
 import { attemptFiles } from "./files.ts";
 import { layOut } from "./layout.ts";
 import { lastLines, readLog } from "./log.ts";
@@ -31,6 +31,8 @@ export interface LocalTargetOptions {
   readonly clock: { now(): Date; sleep(milliseconds: number): Promise<void> };
   readonly platform?: NodeJS.Platform;
   readonly arch?: string;
+  /** Fills the ML root. Default: with what a run on this machine needs. */
+  readonly fill?: (submission: Submission) => Promise<void>;
 }
 
 const capabilities: Capabilities = {
@@ -50,6 +52,7 @@ const deathMs = 10_000;
 /** Trains on this machine: a detached bootstrap.py with the run's folder as its ML root. */
 export function createLocalTarget(options: LocalTargetOptions): Target {
   const { python, trainerFolder, project, env, home, clock, platform, arch } = options;
+  const { fill = (submission: Submission) => layOut(submission, trainerFolder) } = options;
   const sleep = (milliseconds: number) => clock.sleep(milliseconds);
 
   async function status(ref: RunRef): Promise<TargetStatus> {
@@ -67,13 +70,14 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
     return { state: events.some((event) => event.type === "end") ? "ended" : "gone" };
   }
 
-  async function submit(submission: Submission): Promise<void> {
+  async function submit(submission: Submission | Continuation): Promise<void> {
+    if ("kept" in submission) throw new TypeError("this machine keeps nothing by itself");
     const files = attemptFiles(submission);
     await mkdir(dirname(files.lock), { recursive: true });
     await withLock(files.lock, { sleep }, async () => {
       if ((await readProcesses(files)) !== undefined) return;
       await waitForEarlier(submission);
-      await layOut(submission, trainerFolder);
+      await fill(submission);
       const lock = machineLock({ env, home });
       await mkdir(dirname(lock), { recursive: true });
       const environment = { ...env, MOXI_MACHINE_LOCK: lock };
@@ -132,6 +136,7 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
   return {
     name: "local",
     capabilities,
+    prepare: () => {}, // nothing here takes long to answer
     machines: async () => [await findMachine(env, platform, arch)],
     cloud: () => Promise.resolve(null),
     price: () => Promise.resolve(undefined),
@@ -141,6 +146,7 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
       ...(await checkTrackers(python, env, plan)),
     ],
     occupant: () => machineHolder({ env, home }),
+    kept: () => Promise.resolve(null),
     submit,
     rehearse: () => Promise.resolve([]), // a process of this machine is no request
     status,

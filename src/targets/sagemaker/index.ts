@@ -13,8 +13,11 @@ import { toyModel } from "../../run/recipe.ts";
 import { lockHolder } from "../../store/lock.ts";
 import { runLock } from "../../store/runs.ts";
 import type { Capabilities, Reading, RunRef, Target } from "../target.ts";
+import { checkPlan } from "./constraints.ts";
 import type { InputOptions } from "./inputs.ts";
+import { keptInputs } from "./kept.ts";
 import { cloudOf } from "./limits.ts";
+import { checkPackages } from "./packages.ts";
 import { machineOf, placeOf } from "./place.ts";
 import type { Wishes } from "./place.ts";
 import { endArrived, readLogs } from "./read.ts";
@@ -70,22 +73,30 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     return known;
   }
 
-  /** The account is asked from here on, so that its answers come while others read the dataset. */
-  async function cloud(): Promise<CloudSettings> {
-    const settled = await placeOf(wishes, aws);
+  function prepare(): void {
+    const machine = machineOf(wishes);
     // Whether the job needs the token is a guess still: wrong, the account is asked again.
     const { model = toyModel } = wishes;
-    const asks = model !== toyModel && !looksLikePath(model) && !settled.networkIsolation;
-    lookAt(accountPlace(settled, machineOf(wishes), asks)).catch(() => {}); // preflight tells
-    return settled;
+    const asks = model !== toyModel && !looksLikePath(model);
+    placeOf(wishes, aws)
+      .then((cloud) =>
+        Promise.all([lookAt(accountPlace(cloud, machine, asks)), price({ machine, cloud })]),
+      )
+      .catch(() => {}); // whoever asks for it is told
   }
 
   async function preflight(plan: Plan) {
+    checkPlan(plan);
     const settled = cloudOf({ plan, run: "this plan" });
     const { machine, limits } = plan;
     const place = accountPlace(settled, machine, asksHub(plan));
-    const [look, cost] = await Promise.all([lookAt(place), price(plan)]);
-    return judgeAccount(look, { ...place, maxSeconds: limits.maxSeconds ?? 0 }, cost);
+    const [look, cost, packages] = await Promise.all([
+      lookAt(place),
+      price(plan),
+      sending === undefined ? [] : checkPackages(settled, sending.trainerFolder),
+    ]);
+    const checks = judgeAccount(look, { ...place, maxSeconds: limits.maxSeconds ?? 0 }, cost);
+    return [...checks, packages].flat();
   }
 
   function accountPlace(settled: CloudSettings, machine: Machine, asks: boolean): Place {
@@ -152,10 +163,12 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     name: "sagemaker",
     capabilities,
     machines: () => Promise.resolve([machineOf(wishes)]),
-    cloud,
+    prepare,
+    cloud: (model) => placeOf(wishes, aws, model),
     price,
     preflight,
     occupant: () => Promise.resolve(null),
+    kept: (refs) => keptInputs(aws, refs),
     submit: (submission) => submitAttempt(submission, toSend()),
     rehearse: (submission) => rehearseSubmit(submission, toSend()),
     status,

@@ -1,20 +1,27 @@
 import { join } from "node:path";
 import { makeBundle } from "../../bundle/bundle.ts";
 import type { FetchedWheel } from "../../bundle/wheels.ts";
+import { MoxiError } from "../../base/errors.ts";
 import { adapterFiles } from "../../model/adapter.ts";
 import { modelFiles } from "../../model/folder.ts";
 import { renderJob } from "../../run/job.ts";
 import type { SecretReference } from "../../run/job.ts";
 import type { ContentFile } from "../../storage/content.ts";
-import type { Submission } from "../target.ts";
+import type { RunRef, Submission } from "../target.ts";
+import { isHubModel, mirrorPrefix } from "./base-model.ts";
+import type { FetchModel } from "./base-model.ts";
 import { cloudOf, trainingSeconds } from "./limits.ts";
 import type { Channel } from "./request.ts";
 
 export interface InputOptions {
-  /** What the image of a tag lacks of the locked packages: fetched, or only named. */
+  /** The packages that are locked for the image of a tag: fetched, or only named. */
   readonly wheels: (imageTag: string, how: "fetch" | "name") => Promise<readonly FetchedWheel[]>;
   /** Holds bootstrap.py and moxi_train/. */
   readonly trainerFolder: string;
+  /** The model hub that the job asks. Default: Hugging Face's. */
+  readonly hubUrl?: string;
+  /** For a base model that is mirrored. */
+  readonly fetchModel?: FetchModel;
   /** Values that may be in no file that is sent. */
   readonly secrets: readonly string[];
   /** Remembers which files hold no secret. */
@@ -30,13 +37,14 @@ export interface Input {
   readonly channels: Readonly<Record<string, string>>;
 }
 
-/** Code, rows and, where they are folders here, the base model and the adapter. */
+/** Code, rows and, where they are folders here and are not mirrored, the base model and the adapter. */
 export async function inputsOf(
   submission: Submission,
   { trainerFolder, secrets, wheels, scanCache }: InputOptions,
   how: "fetch" | "name",
 ): Promise<Input[]> {
   const { dataset, modelFolder, adapterFolder } = submission;
+  const isMirrored = mirrorOf(submission) !== undefined;
   const bundle = await makeBundle({
     trainer: trainerFolder,
     wheels: await wheels(cloudOf(submission).imageTag, how),
@@ -54,7 +62,7 @@ export async function inputsOf(
     },
     { files: rows, prefix: "moxi/data/sft/", channels: sides },
   ];
-  if (modelFolder !== null) {
+  if (modelFolder !== null && !isMirrored) {
     const files = await modelFiles(modelFolder);
     inputs.push({ files, prefix: "moxi/base/local/", channels: { model: "" } });
   }
@@ -70,9 +78,25 @@ export function channelsOf({ channels }: Input, prefix: string): Channel[] {
   return Object.entries(channels).map(([name, folder]) => ({ name, prefix: prefix + folder }));
 }
 
+/**
+ * Where the base model is mirrored, ending in "/"; undefined where it is not to be.
+ *
+ * @throws E_CONFIG_INVALID where the hub does not tell which commit it is
+ */
+export function mirrorOf({ plan, run }: Pick<RunRef, "plan" | "run">): string | undefined {
+  const { model } = plan.recipe;
+  if (!cloudOf({ plan, run }).mirrorModel || !isHubModel(model)) return undefined;
+  const prefix = mirrorPrefix(model);
+  if (prefix !== undefined) return prefix;
+  throw new MoxiError("E_CONFIG_INVALID", `the hub does not tell the commit of ${model.id}`, {
+    hint: "set revision to a commit: what is copied into the bucket must not change",
+    place: { field: "revision" },
+  });
+}
+
 /** The plan, the attempt and its job, as they lie in S3: what another machine follows the run by. */
 export function runFiles(
-  submission: Submission,
+  submission: RunRef,
   channels: readonly Channel[],
   secrets: readonly SecretReference[],
 ): readonly { readonly key: string; readonly text: string }[] {

@@ -1,9 +1,10 @@
-import { imageParts } from "../../account/wanted.ts";
 import { catalogEntry } from "../../account/catalog.ts";
+import { imageParts } from "../../account/wanted.ts";
 import type { Aws } from "../../aws/aws.ts";
 import { MoxiError } from "../../base/errors.ts";
 import type { CloudSettings, Machine } from "../../run/plan.ts";
-import { imageAddress } from "./images.ts";
+import { checkCloud } from "./constraints.ts";
+import { chooseImage } from "./images.ts";
 
 /** What a user says of the place to train at, by the names of the config. */
 export interface Wishes {
@@ -31,6 +32,9 @@ export interface Wishes {
     | undefined;
 }
 
+/** What of AWS is asked. */
+type Asked = Pick<Aws, "ecr"> & { readonly settings: Pick<Aws["settings"], "region"> };
+
 export const defaultInstance = "ml.g5.2xlarge";
 
 /** The machine that was wished for. What it has is the catalog's word, or what its name tells. */
@@ -44,9 +48,14 @@ export function machineOf({ instance = defaultInstance }: Wishes): Machine {
  * Settles what the plan keeps of the cloud. An image is pinned to the digest that its tag has now,
  * so that the attempts of a run have the same; where the registry does not tell it, the tag stays.
  *
+ * @param model whether the base model's licence has to be accepted: then it is mirrored by default
  * @throws E_AWS_SETTINGS where bucket or role are missing, E_CONFIG_INVALID
  */
-export async function placeOf(wishes: Wishes, aws: Aws): Promise<CloudSettings> {
+export async function placeOf(
+  wishes: Wishes,
+  aws: Asked,
+  { gated }: { readonly gated: boolean } = { gated: false },
+): Promise<CloudSettings> {
   const { bucket, roleArn, fallbacks = [], spot = false, maxHours = 24 } = wishes;
   const { region } = aws.settings;
   const missing = [
@@ -59,14 +68,14 @@ export async function placeOf(wishes: Wishes, aws: Aws): Promise<CloudSettings> 
     });
   }
   const ours = wishes.sagemaker ?? {};
-  const image = imageAddress(ours.image, region);
-  const { maxWaitHours = maxHours + 24 } = ours;
-  return {
+  const { image, tag: imageTag } = chooseImage(ours.image, region);
+  const { maxWaitHours = maxHours + 24, networkIsolation = false } = ours;
+  const cloud: CloudSettings = {
     region,
     bucket,
     roleArn,
-    image: await pinned(image, aws),
-    imageTag: imageParts(image)!.version,
+    image,
+    imageTag,
     spot,
     fallbacks,
     maxWaitSeconds: spot ? Math.round(maxWaitHours * 3600) : null,
@@ -76,12 +85,14 @@ export async function placeOf(wishes: Wishes, aws: Aws): Promise<CloudSettings> 
     subnets: ours.subnets ?? [],
     securityGroups: ours.securityGroups ?? [],
     kmsKey: ours.kmsKey ?? null,
-    networkIsolation: ours.networkIsolation ?? false,
-    mirrorModel: ours.mirrorModel ?? ours.networkIsolation ?? false,
+    networkIsolation,
+    mirrorModel: ours.mirrorModel ?? (gated || networkIsolation),
   };
+  checkCloud(cloud, wishes.instance ?? defaultInstance);
+  return { ...cloud, image: await pinned(image, aws) };
 }
 
-async function pinned(image: string, aws: Aws): Promise<string> {
+async function pinned(image: string, aws: Asked): Promise<string> {
   const parts = imageParts(image)!;
   if (parts.version.startsWith("sha256:")) return image;
   // The checks say why it is not told.

@@ -23,14 +23,19 @@ export async function readLogs(
 ): Promise<Reading> {
   const places = parseCursor(cursor);
   const lines: string[] = [];
+  let start = 0;
   for (const stream of await streamsOf(logs, attempt)) {
+    start += 1;
     const page = await logs.page(group, stream, places[stream]);
     places[stream] = page.next;
     lines.push(...page.lines);
     // The next stream's turn comes when this one has been read to its end.
     if (page.lines.length > 0) break;
   }
-  return { ...sortLines(lines, attempt), cursor: JSON.stringify(places) };
+  const told = sortLines(lines, attempt);
+  // A machine that was taken away before S3 had heard of its start is not counted by the next one.
+  const events = told.events.map((event) => ({ ...event, boot: Math.max(event.boot, start) }));
+  return { ...told, events, cursor: JSON.stringify(places) };
 }
 
 /** Whether the attempt's own end has arrived; all that it said before has arrived then too. */

@@ -1,5 +1,6 @@
 import type { CreateTrainingJobRequest } from "../../aws/sagemaker.ts";
 import type { CloudSettings, Plan } from "../../run/plan.ts";
+import { encryptsDisk } from "./constraints.ts";
 
 /** A folder of the job's, filled from S3 before it starts. */
 export interface Channel {
@@ -15,9 +16,13 @@ export interface RequestParts {
   readonly run: string;
   readonly plan: Plan;
   readonly cloud: CloudSettings;
+  /** Of the machines that the plan allows, the one that this attempt asks for. */
+  readonly instance: string;
   /** The service ends the job after so long. */
   readonly maxSeconds: number;
   readonly channels: readonly Channel[];
+  /** The model hub that the job asks. */
+  readonly hubUrl?: string | undefined;
 }
 
 /** Where a run's checkpoints and its story live, ending in "/": the same for every attempt. */
@@ -31,8 +36,8 @@ export function checkpointPrefix(run: string): string {
  * everybody who may look at the job.
  */
 export function trainingJobRequest(parts: RequestParts): CreateTrainingJobRequest {
-  const { name, run, plan, cloud, maxSeconds, channels } = parts;
-  const { bucket } = cloud;
+  const { name, run, plan, cloud, channels, hubUrl } = parts;
+  const { bucket, kmsKey, subnets, securityGroups } = cloud;
   const input = "/opt/ml/input/data";
   return {
     TrainingJobName: name,
@@ -58,20 +63,22 @@ export function trainingJobRequest(parts: RequestParts): CreateTrainingJobReques
     OutputDataConfig: {
       S3OutputPath: `s3://${bucket}/moxi/models/checkpoints`,
       CompressionType: "NONE", // packing gigabytes of weights would be paid time
+      ...(kmsKey !== null && { KmsKeyId: kmsKey }),
     },
     CheckpointConfig: { S3Uri: `s3://${bucket}/${checkpointPrefix(run)}` },
-    ResourceConfig: {
-      InstanceType: plan.machine.name as NonNullable<
-        CreateTrainingJobRequest["ResourceConfig"]
-      >["InstanceType"],
-      InstanceCount: 1,
-      VolumeSizeInGB: cloud.volumeGigabytes,
-    },
-    StoppingCondition: { MaxRuntimeInSeconds: maxSeconds },
+    ResourceConfig: resources(parts),
+    ...stopping(parts),
+    ...(cloud.retries !== null && { RetryStrategy: { MaximumRetryAttempts: cloud.retries } }),
+    ...(subnets.length > 0 && {
+      VpcConfig: { Subnets: [...subnets], SecurityGroupIds: [...securityGroups] },
+    }),
+    // The service itself still fills the channels and takes the model; the container reaches nobody.
+    ...(cloud.networkIsolation && { EnableNetworkIsolation: true }),
     Environment: {
       MOXI_RUN_ID: run,
       MOXI_PLAN_HASH: plan.planHash,
       HF_HOME: "/tmp/hf", // on the big volume; the home is not
+      ...(hubUrl !== undefined && { HF_ENDPOINT: hubUrl }),
     },
     // Its debugger writes to S3 and takes memory; the run tells its own story.
     ProfilerConfig: { DisableProfiler: true },
@@ -80,6 +87,39 @@ export function trainingJobRequest(parts: RequestParts): CreateTrainingJobReques
       { Key: "moxi:run", Value: run },
       { Key: "moxi:plan", Value: plan.planHash },
     ],
+  };
+}
+
+type Resources = NonNullable<CreateTrainingJobRequest["ResourceConfig"]>;
+
+/** The machine. On demand the service takes the first of several types that it has; on spot it takes one. */
+function resources({ instance, cloud }: RequestParts): Resources {
+  const { spot, fallbacks, kmsKey, volumeGigabytes, warmPoolSeconds } = cloud;
+  const types = (spot ? [instance] : [instance, ...fallbacks]) as Resources["InstanceType"][];
+  return {
+    ...(types.length === 1
+      ? { InstanceType: types[0] }
+      : { InstancePreferences: types.map((InstanceType) => ({ InstanceType })) }),
+    InstanceCount: 1, // without one in each preference, it holds for all of them
+    VolumeSizeInGB: volumeGigabytes,
+    ...(kmsKey !== null && encryptsDisk(types as string[]) && { VolumeKmsKeyId: kmsKey }),
+    ...(warmPoolSeconds !== null && { KeepAlivePeriodInSeconds: warmPoolSeconds }),
+  };
+}
+
+/** How long it may take: on spot, waiting for a machine too. */
+function stopping({
+  maxSeconds: MaxRuntimeInSeconds,
+  cloud: { spot, maxWaitSeconds },
+}: RequestParts): Pick<
+  CreateTrainingJobRequest,
+  "StoppingCondition" | "EnableManagedSpotTraining"
+> {
+  if (!spot) return { StoppingCondition: { MaxRuntimeInSeconds } };
+  const MaxWaitTimeInSeconds = Math.max(MaxRuntimeInSeconds, maxWaitSeconds ?? 0);
+  return {
+    EnableManagedSpotTraining: true,
+    StoppingCondition: { MaxRuntimeInSeconds, MaxWaitTimeInSeconds },
   };
 }
 

@@ -9,8 +9,8 @@ import { secureParameter } from "../../aws/secure-parameter.ts";
 import { isMoxiError, MoxiError, systemCode } from "../../base/errors.ts";
 import type { Job, SecretReference } from "../../run/job.ts";
 import type { Plan } from "../../run/plan.ts";
-import { toyModel } from "../../run/recipe.ts";
-import type { PlannedRequest, RunRef, Submission } from "../target.ts";
+import type { PlannedRequest, RunRef } from "../target.ts";
+import { isHubModel } from "./base-model.ts";
 import { cloudOf } from "./limits.ts";
 
 /** Variables of the training program that nobody but the job may read: { HF_TOKEN: "hf_..." }. */
@@ -22,13 +22,13 @@ const sizes = { least: 8, most: 4096 };
 /** Whether the job itself asks the hub, and so needs the token: not for what its channels bring. */
 export function asksHub({ recipe, cloud, trackers }: Plan): boolean {
   if (cloud?.networkIsolation === true) return false;
-  const isBrought = recipe.model.id === toyModel || recipe.model.fingerprint !== null;
+  const isBrought = !isHubModel(recipe.model) || cloud?.mirrorModel === true;
   return !isBrought || trackers.includes("trackio");
 }
 
 /** What an attempt's job.json refers to. What it was given first stays, even if the token is another by now. */
 export async function secretsOf(
-  submission: Submission,
+  submission: RunRef,
   variables: SecretVariables,
 ): Promise<readonly SecretReference[]> {
   const { folder, attempt, plan } = submission;

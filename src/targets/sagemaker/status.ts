@@ -61,7 +61,7 @@ function outcomeOf({ status, secondary }: TrainingJob): Outcome | undefined {
 function accounts(
   job: TrainingJob,
   until: Date | undefined,
-): Pick<TargetStatus, "stages" | "billedSeconds"> {
+): Pick<TargetStatus, "stages" | "billedSeconds" | "machine"> {
   const billed = billedSeconds(job, until);
   return {
     stages: job.turns.map(({ status, at, endedAt }): Stage => ({
@@ -71,6 +71,7 @@ function accounts(
       text: words[status] ?? status,
     })),
     ...(billed === undefined ? {} : { billedSeconds: billed }),
+    ...(job.instance !== "" && { machine: job.instance }),
   };
 }
 

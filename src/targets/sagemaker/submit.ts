@@ -2,16 +2,19 @@ import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Aws } from "../../aws/aws.ts";
-import type { CreateTrainingJobRequest } from "../../aws/sagemaker.ts";
+import type { CreateTrainingJobRequest, SageMaker, TrainingJob } from "../../aws/sagemaker.ts";
 import { isMoxiError, MoxiError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
 import type { Host } from "../../base/host.ts";
+import { askedMachine } from "../../run/attempt.ts";
 import type { SecretReference } from "../../run/job.ts";
 import { findContent, nameContent, sendContent } from "../../storage/content.ts";
 import { upload } from "../../storage/upload.ts";
 import { withLock } from "../../store/lock.ts";
-import type { PlannedRequest, Submission } from "../target.ts";
-import { channelsOf, inputsOf, runFiles } from "./inputs.ts";
+import type { Continuation, PlannedRequest, RunRef, Submission } from "../target.ts";
+import { mirrorModel, rehearseMirror } from "./base-model.ts";
+import { checkPlan } from "./constraints.ts";
+import { channelsOf, inputsOf, mirrorOf, runFiles } from "./inputs.ts";
 import type { InputOptions } from "./inputs.ts";
 import { cloudOf, jobSeconds } from "./limits.ts";
 import { trainingJobRequest } from "./request.ts";
@@ -34,10 +37,14 @@ export interface SubmitOptions extends InputOptions {
  * off anywhere and called again it goes on where it was: what is there is not sent twice, and a
  * name that is taken is this attempt's own job.
  *
- * @throws E_RUN_ID_TAKEN where S3 has another plan under this run's id, and what bundle, storage
+ * @throws E_CONFIG_INVALID for what SageMaker would refuse, E_RUN_ID_TAKEN where S3 has another plan under this run's id, and what bundle, storage
  *   and aws throw
  */
-export async function submitAttempt(submission: Submission, options: SubmitOptions): Promise<void> {
+export async function submitAttempt(
+  submission: Submission | Continuation,
+  options: SubmitOptions,
+): Promise<void> {
+  checkPlan(submission.plan);
   const sent = join(submission.folder, "sent");
   // Made by this call, it says that nothing was sent of this run before.
   const first = (await mkdir(sent, { recursive: true })) !== undefined;
@@ -48,17 +55,26 @@ export async function submitAttempt(submission: Submission, options: SubmitOptio
 }
 
 async function sendAndCreate(
-  submission: Submission,
+  submission: Submission | Continuation,
   options: SubmitOptions,
   first: boolean,
 ): Promise<void> {
-  const { plan, attempt } = submission;
-  const { aws, host, clock, cache, variables = {} } = options;
-  const bucket = { name: cloudOf(submission).bucket };
-  const cacheFile = join(cache, "uploaded.json");
-  const sagemaker = await aws.sagemaker();
+  const channels =
+    "kept" in submission
+      ? submission.kept.map(({ name, place }) => ({ name, prefix: place }))
+      : await sendInputs(submission, options);
+  const { aws, variables = {} } = options;
   const secrets = await secretsOf(submission, variables);
   await sendSecrets(aws, submission, secrets, variables);
+  await sendRun(submission, options, channels, secrets, first);
+  await create(submission, requestFor(submission, channels, options), await aws.sagemaker());
+}
+
+/** Brings to S3 what is not there: code, rows and models. */
+async function sendInputs(submission: Submission, options: SubmitOptions): Promise<Channel[]> {
+  const { aws, host, clock, cache, fetchModel } = options;
+  const bucket = { name: cloudOf(submission).bucket };
+  const cacheFile = join(cache, "uploaded.json");
   const channels: Channel[] = [];
   const inputs = await inputsOf(submission, options, "fetch");
   // Asked together, sent one after the other: each upload takes the whole line.
@@ -71,12 +87,39 @@ async function sendAndCreate(
     await sendContent(aws, content, { bucket, host, clock });
     channels.push(...channelsOf(inputs[index]!, content.prefix));
   }
-  await sendRun(submission, options, channels, secrets, first);
-  if ((await sagemaker.create(requestFor(submission, channels))) === "created") return;
-  const job = await sagemaker.describe(attempt.name);
-  const isOurs = job === undefined || job.environment["MOXI_PLAN_HASH"] === plan.planHash;
-  if (isOurs) return;
-  throw new MoxiError("E_RUN_ID_TAKEN", `there is a training job ${attempt.name} of another plan`, {
+  const mirror = mirrorOf(submission);
+  if (mirror === undefined) return channels;
+  if (fetchModel === undefined) throw new TypeError("a model that is mirrored needs `fetchModel`");
+  const drafts = join(submission.folder, "sent");
+  const { model } = submission.plan.recipe;
+  await mirrorModel(model, mirror, { aws, bucket, host, clock, fetchModel, drafts });
+  return [...channels, { name: "model", prefix: mirror }];
+}
+
+/**
+ * Submits the attempt. A request whose answer is lost is sent again, and the second may be refused
+ * for what the first has done: then the job is there, and that is what was wanted.
+ */
+async function create(
+  submission: RunRef,
+  request: CreateTrainingJobRequest,
+  sagemaker: SageMaker,
+): Promise<void> {
+  const { name } = submission.attempt;
+  const { planHash } = submission.plan;
+  const isOurs = (job: TrainingJob) => job.environment["MOXI_PLAN_HASH"] === planHash;
+  let answer: "created" | "exists";
+  try {
+    answer = await sagemaker.create(request);
+  } catch (error) {
+    const job = await sagemaker.describe(name).catch(() => undefined);
+    if (job !== undefined && isOurs(job)) return;
+    throw error;
+  }
+  if (answer === "created") return;
+  const job = await sagemaker.describe(name);
+  if (job === undefined || isOurs(job)) return;
+  throw new MoxiError("E_RUN_ID_TAKEN", `there is a training job ${name} of another plan`, {
     hint: "choose another --run-id, or leave it out",
   });
 }
@@ -86,7 +129,7 @@ export async function rehearseSubmit(
   submission: Submission,
   options: SubmitOptions,
 ): Promise<readonly PlannedRequest[]> {
-  const { clock, cache, variables = {} } = options;
+  const { aws, clock, cache, variables = {} } = options;
   const secrets = await secretsOf(submission, variables);
   const Bucket = cloudOf(submission).bucket;
   const cacheFile = join(cache, "uploaded.json");
@@ -103,37 +146,46 @@ export async function rehearseSubmit(
     requests.push(...named.objects.map(({ key, size }) => put(key, size)));
     channels.push(...channelsOf(input, named.prefix));
   }
+  const mirror = mirrorOf(submission);
+  if (mirror !== undefined) {
+    const { model } = submission.plan.recipe;
+    requests.push(...(await rehearseMirror(model, mirror, { aws, bucket: { name: Bucket } })));
+    channels.push({ name: "model", prefix: mirror });
+  }
   for (const { key, text } of runFiles(submission, channels, secrets)) {
     requests.push(put(key, Buffer.byteLength(text)));
   }
-  const input = requestFor(submission, channels) as unknown as PlannedRequest["input"];
+  const input = requestFor(submission, channels, options) as unknown as PlannedRequest["input"];
   return [...requests, { service: "sagemaker", operation: "CreateTrainingJob", input }];
 }
 
 function requestFor(
-  submission: Submission,
+  ref: RunRef,
   channels: readonly Channel[],
+  { hubUrl }: SubmitOptions,
 ): CreateTrainingJobRequest {
-  const { run, plan, attempt } = submission;
+  const { run, plan, attempt } = ref;
   return trainingJobRequest({
     name: attempt.name,
     run,
     plan,
-    cloud: cloudOf(submission),
-    maxSeconds: jobSeconds(submission),
+    cloud: cloudOf(ref),
+    instance: askedMachine(plan, attempt),
+    hubUrl,
+    maxSeconds: jobSeconds(ref),
     channels: [...channels, { name: "job", prefix: `moxi/runs/${run}/job-a${attempt.attempt}/` }],
   });
 }
 
 /** The plan, the attempt and its job: what another machine needs to follow the run. */
 async function sendRun(
-  submission: Submission,
+  submission: RunRef,
   { aws, host, clock }: SubmitOptions,
   channels: readonly Channel[],
   secrets: readonly SecretReference[],
   first: boolean,
 ): Promise<void> {
-  const { run, folder } = submission;
+  const { run, folder, attempt } = submission;
   const bucket = { name: cloudOf(submission).bucket };
   const files = runFiles(submission, channels, secrets);
   const written = await Promise.all(
@@ -155,6 +207,10 @@ async function sendRun(
     await upload(aws, missing, { bucket, host, clock, what: "the run", ifAbsent: true });
   } catch (error) {
     if (!isMoxiError(error) || error.code !== "E_S3_EXISTS") throw error;
+    if (attempt.attempt > 1) {
+      const message = `attempt ${attempt.attempt} of ${run} exists already, started elsewhere`;
+      throw new MoxiError("E_RUN_STATE", message, { hint: `moxi watch ${run}`, cause: error });
+    }
     throw new MoxiError("E_RUN_ID_TAKEN", `s3://${bucket.name}/moxi/runs/${run}/ has another run`, {
       hint: "choose another --run-id, or leave it out",
       cause: error,

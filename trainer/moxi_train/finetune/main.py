@@ -79,6 +79,10 @@ def run(task: Task, story: Story) -> int:
     limit = data.decide_limit(settings, train, models.context_length(model), story)
     train = data.fitting(train, limit, settings.overlong, "rows dropped", story)
     held_out = data.fitting(held_out, limit, settings.overlong, "held-out rows dropped", story)
+    if (
+        settings.max_steps is not None
+    ):  # a rehearsal's held-out loss tells nothing: any rows will do
+        held_out = held_out[: settings.max_steps * settings.effective_batch]
     if not train:
         raise TrainingError(
             "nothing-to-train",

@@ -61,7 +61,7 @@ def load_tokenizer(settings: Settings, source: str, story: Story) -> Any:
     """The tokenizer of `source`, with a padding token and a chat template."""
     from transformers import AutoTokenizer
 
-    with _explaining(settings):
+    with explaining(settings.model, settings.model_path, settings.revision):
         tokenizer = AutoTokenizer.from_pretrained(source, revision=_revision(settings))
     if tokenizer.eos_token_id is None:
         message = f"the tokenizer of {settings.model} has no end-of-text token"
@@ -103,7 +103,7 @@ def load_model(settings: Settings, source: str, machine: Machine, story: Story) 
     story.decide("dtype", str(dtype).removeprefix("torch."), reason)
     attention, reason = _attention(machine)
     story.decide("attention", attention, reason)
-    with _explaining(settings):
+    with explaining(settings.model, settings.model_path, settings.revision):
         model, loading = AutoModelForCausalLM.from_pretrained(
             source,
             revision=_revision(settings),
@@ -194,7 +194,8 @@ def _continued(model: Any, settings: Settings, story: Story) -> Any:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         message = f"the adapter in {folder} does not fit {settings.model}: {_first_line(error)}"
         raise TrainingError("adapter-foreign", message, hint) from error
-    if set(get_peft_model_state_dict(adapted)) != names:
+    # As when it is saved: PEFT would ask the hub for a base that is a folder elsewhere.
+    if set(get_peft_model_state_dict(adapted, save_embedding_layers=False)) != names:
         message = f"the adapter in {folder} has other layers than {settings.model}"
         raise TrainingError("adapter-foreign", message, hint)
     adapted.peft_config["default"].revision = settings.revision
@@ -274,16 +275,20 @@ def _revision(settings: Settings) -> str | None:
 
 
 @contextmanager
-def _explaining(settings: Settings) -> Iterator[None]:
-    """Turns what the libraries say of a model that they cannot load into what a user can do."""
+def explaining(model: str, folder: str | None, revision: str | None) -> Iterator[None]:
+    """Turns what the libraries say of a model that they cannot load into what a user can do.
+
+    `folder` is where it is loaded from when not the hub.
+    """
     try:
         yield
     except (OSError, ValueError, KeyError) as error:
-        raise _explained(settings, error) from error
+        raise _explained(model, folder, revision, error) from error
 
 
-def _explained(settings: Settings, error: Exception) -> TrainingError:
-    model, folder = settings.model, settings.model_path
+def _explained(
+    model: str, folder: str | None, revision: str | None, error: Exception
+) -> TrainingError:
     why = _first_line(error)
     causes = {type(each).__name__ for each in _chain(error)}
     if folder is not None and not Path(folder).is_dir():
@@ -297,7 +302,7 @@ def _explained(settings: Settings, error: Exception) -> TrainingError:
         hint = f"Accept its terms at https://huggingface.co/{model} and set HF_TOKEN."
         return TrainingError("model-gated", f"the model {model} is gated", hint)
     if "RevisionNotFoundError" in causes:
-        message = f"the model {model} has no revision {settings.revision}"
+        message = f"the model {model} has no revision {revision}"
         return TrainingError("model-unknown", message, "Name a commit, branch or tag that it has.")
     if causes & {"RepositoryNotFoundError", "HFValidationError"}:
         message = f"the Hugging Face hub shows no model {model}: it is unknown, or private"

@@ -1,6 +1,6 @@
 import { dataCheck } from "../../../api/data-check.ts";
 import { MoxiError } from "../../../base/errors.ts";
-import type { DatasetCheck } from "../../../dataset/check.ts";
+import type { DatasetCheck } from "../../../dataset/report.ts";
 import type { Cli } from "../../cli.ts";
 import { givenSettings } from "../../flags.ts";
 import type { ConfigFlags } from "../../flags.ts";
@@ -36,7 +36,7 @@ export default async function (
     return writeJson(out, sarifOf(check));
   }
   if (flags.json) {
-    const { reportOf } = await import("../../../dataset/prepare.ts");
+    const { reportOf } = await import("../../../dataset/report.ts");
     return writeJson(out, reportOf(check));
   }
   const lines = checkLines(check, { columns: out.columns(), style: out.style });

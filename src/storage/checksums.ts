@@ -1,0 +1,92 @@
+import type { Bucket, ObjectHead, S3 } from "../aws/s3.ts";
+import { crcText } from "../aws/wire.ts";
+import { combineCrc, compositeCrc } from "./crc.ts";
+import { combineCrc64, crc64Text } from "./crc64.ts";
+import { inLanes } from "./lanes.ts";
+import type { Mover } from "./mover.ts";
+
+/** A stretch of an object or of a file. */
+export interface Range {
+  readonly index: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** What was counted over one range; the second only where the object has nothing else. */
+export interface Sums {
+  readonly crc: number;
+  readonly crc64?: bigint | undefined;
+}
+
+export function rangesOf(size: number, rangeBytes: number): Range[] {
+  return Array.from({ length: Math.ceil(size / rangeBytes) }, (_, index) => ({
+    index,
+    offset: index * rangeBytes,
+    length: Math.min(rangeBytes, size - index * rangeBytes),
+  }));
+}
+
+/** How long ranges have to be so that an object's checksum can be compared: as its parts, perhaps. */
+export async function comparableBytes(
+  s3: S3,
+  bucket: Bucket,
+  head: ObjectHead,
+  standard: number,
+): Promise<number> {
+  return head.crc?.includes("-") === true ? s3.partBytes(bucket, head.key) : standard;
+}
+
+/** Only the slower of the two checksums is there. */
+export function needsCrc64({ crc, crc64 }: ObjectHead): boolean {
+  return crc === undefined && crc64 !== undefined;
+}
+
+/** Whether ranges make up an object; undefined where S3 keeps nothing that can be compared. */
+export function agrees(
+  { crc, crc64 }: ObjectHead,
+  ranges: readonly Range[],
+  sums: readonly Sums[],
+): boolean | undefined {
+  const lengthOf = (index: number) => ranges[index]!.length;
+  if (crc !== undefined) {
+    const [value, count] = crc.split("-");
+    if (count === undefined) {
+      return (
+        value ===
+        crcText(sums.reduce((sum, each, index) => combineCrc(sum, each.crc, lengthOf(index)), 0))
+      );
+    }
+    // Parts of unequal sizes cannot be told from outside.
+    if (Number(count) !== sums.length) return undefined;
+    return value === crcText(compositeCrc(sums.map((each) => each.crc)));
+  }
+  if (crc64 === undefined) return undefined;
+  const whole = sums.reduce(
+    (sum, each, index) => combineCrc64(sum, each.crc64!, lengthOf(index)),
+    0n,
+  );
+  return crc64 === crc64Text(whole);
+}
+
+/**
+ * Whether a file holds what an object holds, by size and checksum; undefined where the size is the
+ * same and S3 keeps no checksum that can be compared.
+ */
+export async function isSameContent(
+  at: { readonly s3: S3; readonly crew: Mover; readonly bucket: Bucket },
+  head: ObjectHead,
+  file: { readonly path: string; readonly size: number },
+): Promise<boolean | undefined> {
+  if (head.size !== file.size) return false;
+  if (head.crc === undefined && head.crc64 === undefined) return undefined;
+  const rangeBytes = await comparableBytes(at.s3, at.bucket, head, checkedBytes);
+  const ranges = rangesOf(file.size, rangeBytes);
+  const crc64 = needsCrc64(head);
+  const sums = await inLanes(ranges, checkedAtOnce, ({ offset, length }) =>
+    at.crew.run({ kind: "check", file: file.path, offset, length, crc64 }, () => {}),
+  );
+  return agrees(head, ranges, sums);
+}
+
+const checkedBytes = 16 << 20;
+const checkedAtOnce = 4;

@@ -1,0 +1,86 @@
+import { performance } from "node:perf_hooks";
+
+export interface TurnsOptions {
+  /** Tasks at once: so many at first, and while this thread is idle more, up to the most. */
+  readonly atOnce: { readonly first: number; readonly most: number };
+  /** What all of them may hold in memory, in bytes; one alone may hold more. */
+  readonly heldBytes: number;
+  /** Share of the time, since the last call, in which this thread was busy; given by tests. */
+  readonly busy?: () => number;
+}
+
+const judgedEvery = 32;
+const step = 32;
+/** A thread that waits for more than so much of its time could serve more requests. */
+const busyEnough = 0.7;
+
+/**
+ * Lets tasks begin in the order in which they come. Over a long line sixty-four small requests keep
+ * nobody busy, and beside the server more than sixty-four only cost handshakes: so it is measured.
+ */
+export class Turns {
+  private limit: number;
+  private readonly most: number;
+  private readonly heldBytes: number;
+  private readonly busy: () => number;
+  private active = 0;
+  private held = 0;
+  private ended = 0;
+  private readonly waiting: { readonly bytes: number; readonly begin: () => void }[] = [];
+
+  constructor({ atOnce, heldBytes, busy = loopUtilization() }: TurnsOptions) {
+    this.limit = atOnce.first;
+    this.most = atOnce.most;
+    this.heldBytes = heldBytes;
+    this.busy = busy;
+  }
+
+  async run<T>(bytes: number, work: () => Promise<T>): Promise<T> {
+    if (this.waiting.length > 0 || !this.fits(bytes)) {
+      await new Promise<void>((begin) => this.waiting.push({ bytes, begin }));
+    } else {
+      this.take(bytes);
+    }
+    try {
+      return await work();
+    } finally {
+      this.active -= 1;
+      this.held -= bytes;
+      this.judge();
+      for (let next = this.waiting[0]; next !== undefined && this.fits(next.bytes);) {
+        this.waiting.shift();
+        this.take(next.bytes);
+        next.begin();
+        next = this.waiting[0];
+      }
+    }
+  }
+
+  private fits(bytes: number): boolean {
+    if (this.active === 0) return true;
+    return this.active < this.limit && this.held + bytes <= this.heldBytes;
+  }
+
+  private take(bytes: number): void {
+    this.active += 1;
+    this.held += bytes;
+  }
+
+  private judge(): void {
+    this.ended += 1;
+    if (this.limit >= this.most || this.ended % judgedEvery !== 0) return;
+    if (this.waiting.length > 0 && this.busy() < busyEnough) {
+      this.limit = Math.min(this.most, this.limit + step);
+    }
+  }
+}
+
+function loopUtilization(): () => number {
+  let last = performance.eventLoopUtilization();
+  return () => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, last);
+    last = now;
+    return utilization;
+  };
+}
