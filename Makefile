@@ -39,6 +39,7 @@ bench: $(dataset) ## Measure what docs/performance.md claims
 	@node bench/startup.ts
 	@node bench/quick-start.ts
 	@node bench/s3.ts
+	@node bench/submit.ts
 	@node scripts/python.ts bench/train-cpu/compare.py
 	@node bench/dataset.ts
 

@@ -47,12 +47,20 @@ export async function bundle(folder: string): Promise<OutputChunk[]> {
       groups: [
         { name: "core", test: /src\/cli\/[^/]*$/, priority: 2 },
         { name: "runs", test: /src\/cli\/commands\/runs\.run\.ts$/, priority: 1 },
+        // A run on AWS asks seven services; where credentials come from is asked of the rare ones.
+        { name: "aws", test: awsModules },
       ],
     },
   });
   await bundler.close();
   return output.filter((item) => item.type === "chunk");
 }
+
+const awsModules =
+  /src\/(?:aws|account|targets\/sagemaker)\/|node_modules\/(?:@aws-sdk\/(?!credential|token|nested|client-sso|client-cognito)|@smithy\/(?!credential))/;
+
+/** Of node:http: each loads Node's fetch, for 20 ms, and `import("node:http")` asks for all names. */
+const fetches = new Set(["WebSocket", "CloseEvent", "MessageEvent"]);
 
 /**
  * `import { inspect } from "node:util"` makes Node evaluate every export of that module, lazy ones
@@ -64,7 +72,9 @@ const cheapBuiltins: Plugin = {
   load(id) {
     if (!id.startsWith("\0node:")) return;
     const name = id.slice(1);
-    const names = Object.keys(process.getBuiltinModule(name)!).filter((key) => /^\w+$/.test(key));
+    const names = Object.keys(process.getBuiltinModule(name)!).filter(
+      (key) => /^\w+$/.test(key) && !fetches.has(key),
+    );
     return [
       `const builtin = process.getBuiltinModule("${name}");`,
       "export default builtin;",

@@ -388,7 +388,8 @@ describe("a parameter", () => {
     await cloud.order("trace");
     const error = await target.submit(run).then(
       () => undefined,
-      (thrown: unknown) => thrown as { code: string; message: string; hint: string },
+      (thrown: unknown) =>
+        thrown as { code: string; message: string; hint: string; command: string },
     );
     expect(error).toMatchObject({ code: "E_AWS_DENIED" });
     expect(error!.message).toContain("ssm:PutParameter");
@@ -396,7 +397,7 @@ describe("a parameter", () => {
     expect(trace.map(({ operation }) => operation)).toEqual(["PutParameter", "GetCallerIdentity"]);
 
     const tools = join(import.meta.dirname, "../build/python-tools/bin");
-    await promisify(execFile)("sh", ["-c", error!.hint], {
+    await promisify(execFile)("sh", ["-c", error!.command], {
       env: {
         ...cloud.env,
         AWS_DEFAULT_REGION: "us-east-1",

@@ -4,45 +4,55 @@ import type { Price } from "../run/cost.ts";
 import { checkBucket } from "./checks/bucket.ts";
 import { checkIdentity } from "./checks/identity.ts";
 import { checkImage } from "./checks/image.ts";
+import { checkKey } from "./checks/key.ts";
 import { checkPermissions } from "./checks/permissions.ts";
 import { checkPrice } from "./checks/price.ts";
-import { checkQuota } from "./checks/quota.ts";
+import { checkQuota, readQuotas } from "./checks/quota.ts";
+import type { QuotaFacts } from "./checks/quota.ts";
 import { checkRole } from "./checks/role.ts";
 import { executionGrants, submitterGrants } from "./grants.ts";
-import type { Wanted } from "./wanted.ts";
+import type { Place, Wanted } from "./wanted.ts";
+
+/** What was found out of an account; what is left is up to the plan. */
+export interface Look {
+  readonly checks: readonly Check[];
+  /** Undefined where nobody can be asked. */
+  readonly quotas: QuotaFacts | undefined;
+}
+
+/** Asks an account everything that a run needs to know of it and that its plan does not change. Reads only. */
+export async function lookAtAccount(aws: Aws, place: Place): Promise<Look> {
+  const { check, identity } = await checkIdentity(aws);
+  if (identity === undefined) return { checks: [check], quotas: undefined };
+  const { account, arn } = identity;
+  const key = checkKey(place, account);
+  const you = { name: "your permissions", who: arn.split(":").at(-1)!, arn };
+  const it = { name: "role permissions", who: "the role", arn: place.roleArn };
+  const yourRights = checkPermissions(aws, you, submitterGrants(place, account));
+  const mayList = yourRights.then(({ lacking }) => lacking && !lacking.has("s3:ListBucket"));
+  const [role, bucket, yours, theirs, quotas, image] = await Promise.all([
+    checkRole(aws, place, account),
+    checkBucket(aws, place, account, mayList),
+    yourRights,
+    checkPermissions(aws, it, executionGrants(place, account)),
+    readQuotas(aws, place),
+    checkImage(aws, place),
+  ]);
+  // Of a role that is not there nobody knows what it may: one failure is enough.
+  const rights = role.result === "failed" && theirs.lacking === undefined ? [] : [theirs.check];
+  const keys = key === undefined ? [] : [key];
+  return { checks: [check, role, bucket, yours.check, ...rights, ...keys, image], quotas };
+}
 
 /**
- * Everything that can be known of an account before a byte is sent. Reads only. What is unknown is
- * a warning, never ok; what failed names the command that mends it.
+ * Everything that can be known of an account before a byte is sent. What is unknown is a warning,
+ * never ok; what failed names the command that mends it.
  */
-export async function checkAccount(
-  aws: Aws,
+export function judgeAccount(
+  { checks, quotas }: Look,
   wanted: Wanted,
   price: Price | undefined,
-): Promise<readonly Check[]> {
-  const { check, identity } = await checkIdentity(aws);
-  if (identity === undefined) return [check];
-  const { account, arn } = identity;
-  const role = await checkRole(aws, wanted, account);
-  const others = await Promise.all([
-    checkBucket(aws, wanted, account),
-    checkPermissions(
-      aws,
-      { name: "your permissions", who: arn.split(":").at(-1)!, arn },
-      submitterGrants(wanted, account),
-    ),
-    // A role that is not there can do nothing: one failure is enough.
-    ...(role.result === "failed"
-      ? []
-      : [
-          checkPermissions(
-            aws,
-            { name: "role permissions", who: "the role", arn: wanted.roleArn },
-            executionGrants(wanted, account),
-          ),
-        ]),
-    checkQuota(aws, wanted),
-    checkImage(aws, wanted),
-  ]);
-  return [check, role, ...others, checkPrice(price, wanted)];
+): readonly Check[] {
+  if (quotas === undefined) return checks;
+  return [...checks, ...checkQuota(quotas, wanted), checkPrice(price, wanted)];
 }

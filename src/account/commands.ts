@@ -1,4 +1,21 @@
+import { sha256 } from "../base/hash.ts";
+import type { Check } from "../run/check.ts";
 import type { Grant } from "./grants.ts";
+
+/** How what is missing is granted to a user or role, and nothing more. */
+export function grantRemedy(
+  holder: string,
+  name: string,
+  grants: readonly Grant[],
+): Pick<Check, "hint" | "command"> {
+  if (holder.includes(":role/aws-reserved/sso.amazonaws.com/")) {
+    const hint =
+      "somebody who manages IAM Identity Center adds it to your permission set; docs/training-on-aws.md has the whole policy";
+    return { hint };
+  }
+  const hint = "somebody who manages the account types this:";
+  return { hint, command: grantCommand(holder, name, grants) };
+}
 
 /** An aws-cli command that grants what is missing to a user or role, and nothing more. */
 export function grantCommand(holder: string, name: string, grants: readonly Grant[]): string {
@@ -12,8 +29,11 @@ export function grantCommand(holder: string, name: string, grants: readonly Gran
     })),
   };
   const [, kind, owner] = /:(user|role)\/(?:.*\/)?([^/]+)$/.exec(holder) ?? [];
-  const policy = `--policy-name ${name} --policy-document ${quoted(JSON.stringify(document))}`;
-  return `aws iam put-${kind}-policy --${kind}-name ${owner} ${policy}`;
+  const text = JSON.stringify(document);
+  // A policy of the same name would be replaced, and what was granted before taken away.
+  const unique = `${name}-${sha256(text).slice(0, 8)}`;
+  const policy = `--policy-name ${unique} --policy-document ${quoted(text)}`;
+  return `aws iam put-${kind}-policy --${kind}-name ${quoted(owner ?? "")} ${policy}`;
 }
 
 function condition(context: NonNullable<Grant["context"]>) {

@@ -2,7 +2,7 @@ import type { Question } from "../aws/iam.ts";
 import { readingGrants, storingGrants } from "./secret-grants.ts";
 import type { SecretStore } from "./secret-grants.ts";
 import { imageParts } from "./wanted.ts";
-import type { Wanted } from "./wanted.ts";
+import type { Place } from "./wanted.ts";
 
 /** Actions that somebody must be allowed on a resource, and what for. */
 export interface Grant extends Question {
@@ -10,10 +10,22 @@ export interface Grant extends Question {
   readonly purpose: string;
 }
 
+/** The key as policies know it; undefined for an alias, which they do not. */
+export function keyArn(
+  { kmsKey, region, roleArn }: Pick<Place, "kmsKey" | "region" | "roleArn">,
+  account: string,
+): string | undefined {
+  if (kmsKey === undefined || kmsKey === null) return undefined;
+  if (/^arn:[^:]+:kms:[^:]+:\d{12}:key\//.test(kmsKey)) return kmsKey;
+  const partition = roleArn.split(":")[1] ?? "aws";
+  if (!/^(?:mrk-)?[0-9a-f-]{32,36}$/i.test(kmsKey)) return undefined;
+  return `arn:${partition}:kms:${region}:${account}:key/${kmsKey}`;
+}
+
 const logGroup = "/aws/sagemaker/TrainingJobs";
 
 /** What whoever submits a job must be allowed, besides reading prices and quotas. */
-export function submitterGrants(wanted: Wanted, account: string): Grant[] {
+export function submitterGrants(wanted: Place, account: string): Grant[] {
   const { region, bucket, roleArn, job } = wanted;
   const partition = roleArn.split(":")[1] ?? "aws";
   const jobArn = `arn:${partition}:sagemaker:${region}:${account}:training-job/${job}`;
@@ -54,11 +66,12 @@ export function submitterGrants(wanted: Wanted, account: string): Grant[] {
       resource: `arn:${partition}:logs:${region}:${account}:log-group:${logGroup}`,
     },
     ...(wanted.secrets === undefined ? [] : storingGrants(storeOf(wanted, account))),
+    ...keyGrants(wanted, account, [["read what the job has encrypted", "kms:Decrypt"]]),
   ];
 }
 
 /** What the role that a job runs as must be allowed. */
-export function executionGrants(wanted: Wanted, account: string): Grant[] {
+export function executionGrants(wanted: Place, account: string): Grant[] {
   const { region, bucket, roleArn, job, image } = wanted;
   const partition = roleArn.split(":")[1] ?? "aws";
   const stream = `arn:${partition}:logs:${region}:${account}:log-group:${logGroup}:log-stream:${job}`;
@@ -86,8 +99,12 @@ export function executionGrants(wanted: Wanted, account: string): Grant[] {
       resource: stream,
     },
     ...(wanted.secrets === undefined ? [] : readingGrants(storeOf(wanted, account))),
+    ...keyGrants(wanted, account, [
+      ["encrypt what it leaves", "kms:Encrypt", "kms:GenerateDataKey"],
+      ["read it again", "kms:Decrypt"],
+    ]),
   ];
-  if (parts !== undefined) {
+  if (parts?.region === region) {
     grants.push({
       purpose: "fetch its image",
       actions: ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
@@ -97,7 +114,19 @@ export function executionGrants(wanted: Wanted, account: string): Grant[] {
   return grants;
 }
 
-function storeOf({ region, roleArn, secrets }: Wanted, account: string): SecretStore {
+function storeOf({ region, roleArn, secrets }: Place, account: string): SecretStore {
   const partition = roleArn.split(":")[1] ?? "aws";
   return { partition, region, account, kmsKey: secrets?.kmsKey ?? null };
+}
+
+/** Nothing where no key is wanted, or none whose name policies know. */
+function keyGrants(
+  wanted: Place,
+  account: string,
+  grants: readonly (readonly [purpose: string, ...actions: string[]])[],
+): Grant[] {
+  const resource = keyArn(wanted, account);
+  // A key of another region cannot be used by anybody, which its own check says.
+  if (resource?.split(":")[3] !== wanted.region) return [];
+  return grants.map(([purpose, ...actions]) => ({ purpose, actions, resource }));
 }

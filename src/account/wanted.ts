@@ -1,5 +1,5 @@
-/** What one training job asks of an account: the real names, so that the checks ask about these. */
-export interface Wanted {
+/** What is known of a job before it has a plan: the real names, so that the checks ask about these. */
+export interface Place {
   readonly region: string;
   readonly bucket: string;
   /** The role that the job runs as. */
@@ -11,12 +11,20 @@ export interface Wanted {
   readonly spot: boolean;
   /** The container image: "<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>". */
   readonly image: string;
-  /** How long the job may run, in seconds. */
-  readonly maxSeconds: number;
   /** The job's name, as it will be submitted. */
   readonly job: string;
   /** The job reads a token, encrypted by this KMS key or by the account's own. */
   readonly secrets?: { readonly kmsKey: string | null };
+  /** The machine is kept for the next job. */
+  readonly warmPool?: boolean;
+  /** Encrypts the disk and what the job leaves: a KMS key's id, ARN or alias. */
+  readonly kmsKey?: string | null;
+}
+
+/** What one training job asks of an account. */
+export interface Wanted extends Place {
+  /** How long the job may run, in seconds. */
+  readonly maxSeconds: number;
 }
 
 /** An image's address in its parts; undefined for one that is in no registry of AWS's. */

@@ -21,7 +21,8 @@ export function createContext(parts: Partial<Context> = {}): Context {
     cwd: process.cwd(),
     home: homedir(),
     clock: { now: () => new Date(), sleep },
-    fetch: globalThis.fetch,
+    // Named alone it takes 15 ms to load.
+    fetch: (...request) => globalThis.fetch(...request),
     ...parts,
   };
 }

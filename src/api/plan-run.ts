@@ -39,10 +39,12 @@ export async function planRun(
   context: Context,
   loaded: LoadedConfig,
   planFile?: string,
+  signal?: AbortSignal,
 ): Promise<PlannedRun & { readonly target: Target }> {
   const saved = planFile === undefined ? undefined : await readPlan(context.cwd, planFile);
   const name = saved?.target ?? loaded.config.target;
-  const target = await openTarget(context, name, { loaded, ...(saved && { plan: saved }) });
+  const target = await openTarget(context, name, { loaded, signal, ...(saved && { plan: saved }) });
+  if (saved === undefined) target.prepare();
   const data = join(loaded.folder, ".moxi", "data");
   return { ...(await planAt(context, loaded, { place: target, saved, data })), target };
 }

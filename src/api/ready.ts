@@ -8,8 +8,8 @@ import type { Context } from "./context.ts";
 export type WhenBusy = "refuse" | "wait";
 
 /**
- * Runs the target's checks and tells them. The first that failed is the error; the others are its
- * details, each with the command that mends it.
+ * Runs the target's checks and tells them. The first that failed is the error, the others come with
+ * it, each with the command that mends it.
  */
 export async function preflight(
   context: Context,
@@ -18,8 +18,9 @@ export async function preflight(
 ): Promise<readonly Check[]> {
   const { host } = context;
   const checks = await target.preflight(plan);
-  for (const { name, result, message: text, hint } of checks) {
-    if (result === "warning") host.notify({ type: "warning", text, ...(hint && { hint }) });
+  for (const check of checks) {
+    const { name, result, message: text } = check;
+    if (result === "warning") host.notify({ type: "warning", text, ...remedy(check) });
     // Where nothing is paid, nobody needs to hear what is in order.
     if (result === "ok" && target.capabilities.paid) {
       host.notify({ type: "task", id: "account", state: "done", text: `${name}: ${text}` });
@@ -28,11 +29,13 @@ export async function preflight(
   const [first, ...others] = checks.filter((check) => check.result === "failed");
   if (first === undefined) return checks;
   throw new MoxiError(first.code ?? "E_USAGE", first.message, {
-    ...(first.hint === undefined ? {} : { hint: first.hint }),
-    details: others.map(({ message, hint }) =>
-      hint === undefined ? message : `${message}; mend it with: ${hint}`,
-    ),
+    ...remedy(first),
+    others: others.map((check) => ({ message: check.message, ...remedy(check) })),
   });
+}
+
+function remedy({ hint, command }: Check): Pick<Check, "hint" | "command"> {
+  return { ...(hint === undefined ? {} : { hint }), ...(command === undefined ? {} : { command }) };
 }
 
 const pollMs = 1000;

@@ -7,13 +7,14 @@ import type { Attempt } from "../run/attempt.ts";
 import { hasEnded } from "../run/fold.ts";
 import type { View } from "../run/fold.ts";
 import type { Plan } from "../run/plan.ts";
-import { appendAttempt, newAttempt, runLock } from "../store/runs.ts";
+import { appendAttempt, isUnsubmitted, newAttempt, runLock } from "../store/runs.ts";
 import type { RunRecord } from "../store/runs.ts";
 import { withLock } from "../store/lock.ts";
 import type { Submission, Target } from "../targets/target.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
-import { openRun, refsOf, viewOf } from "./open.ts";
+import { handOver } from "./hand-over.ts";
+import { openRun, viewOf } from "./open.ts";
 import type { OpenedRun } from "./open.ts";
 import { awaitMachine, preflight } from "./ready.ts";
 import type { WhenBusy } from "./ready.ts";
@@ -51,8 +52,10 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
   await preflight(context, target, plan);
   await awaitMachine(context, target, options);
 
-  return withLock(runLock(folder), context.clock, async () => {
+  const attempt = await withLock(runLock(folder), context.clock, async () => {
     const opened = await openRun(context, run);
+    // Whoever began this attempt was cut off: it goes on, and no second one is made.
+    if (isUnsubmitted(opened.record)) return opened.record.attempts.length;
     const { status, failure } = await viewOf(opened);
     if (!hasEnded(status)) {
       throw new MoxiError("E_RUN_STATE", `${run} is still ${status}`, {
@@ -65,15 +68,16 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
       });
     }
     const number = opened.record.attempts.length + 1;
-    const attempt: Attempt = {
+    const next: Attempt = {
       ...newAttempt(run, number, plan.target, context.clock.now()),
       ...(target.capabilities.paid ? await budget(opened, target) : {}),
       ...machineFor(opened.record, failure),
     };
-    const next = await appendAttempt(opened.record, attempt);
-    await target.submit({ ...refsOf(next).at(-1)!, ...inputs });
-    return { run, attempt: number, plan };
+    await appendAttempt(opened.record, next);
+    return number;
   });
+  await handOver(context, target, folder, inputs);
+  return { run, attempt, plan };
 }
 
 /** Less than this goes by before a rented machine has trained anything. */

@@ -105,6 +105,7 @@ async function openSageMaker(
     wheels: wheelsFor(context, loaded, cache, signal),
     trainerFolder: findTrainer().folder,
     cache,
+    scanCache: join(cache, "scanned.json"),
     secrets: secretValues(loaded),
     ...(token !== undefined && { variables: { HF_TOKEN: token } }),
   };

@@ -7,6 +7,7 @@ import { listRunIds } from "../store/find.ts";
 import { withLock } from "../store/lock.ts";
 import {
   createRun,
+  isUnsubmitted,
   makeRunsFolder,
   newAttempt,
   newRunLock,
@@ -17,7 +18,8 @@ import { load } from "./config.ts";
 import { consent, offerOf } from "./consent.ts";
 import type { Offer } from "./consent.ts";
 import type { Context } from "./context.ts";
-import { openRunFolder, refsOf, viewOf } from "./open.ts";
+import { handOver } from "./hand-over.ts";
+import { openRunFolder, viewOf } from "./open.ts";
 import { planRun } from "./plan-run.ts";
 import { awaitMachine, preflight } from "./ready.ts";
 import type { WhenBusy } from "./ready.ts";
@@ -41,7 +43,7 @@ export interface TrainOptions {
 
 export interface TrainResult {
   readonly run: string;
-  /** False when an unfinished run of the same plan was found: this call attached to it. */
+  /** False when a run of the same plan was found that its target has: this call attached to it. */
   readonly created: boolean;
   /** The newest run of the same plan that has ended. */
   readonly previous: string | null;
@@ -59,7 +61,8 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
   const loaded = await load(context, options.flags);
   for (const text of loaded.warnings) context.host.notify({ type: "warning", text });
   const runs = runsFolder(loaded.folder);
-  const planned = await planRun(context, loaded, options.plan);
+  const { signal } = options;
+  const planned = await planRun(context, loaded, options.plan, signal);
   const { plan, submission, price } = planned;
 
   if (chosen !== undefined && planned.target.capabilities.remote) {
@@ -68,12 +71,14 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
     await adoptExact(planned.target, runs, chosen).catch(() => false);
   }
   const known = await sameRun(context, runs, plan, chosen);
-  if (known.attach !== null) {
+  if (known.attach !== null && known.submitted) {
     return { run: known.attach, created: false, previous: known.previous, plan };
   }
 
-  const { signal } = options;
-  const target = await openTarget(context, plan.target, { plan, loaded, submits: true, signal });
+  // What a run here needs is installed for a run alone; a cloud that was opened has answers already.
+  const target = planned.target.capabilities.paid
+    ? planned.target
+    : await openTarget(context, plan.target, { plan, loaded, submits: true, signal });
   await preflight(context, target, plan);
   const limited = loaded.config.maxUsd !== undefined;
   const agreed = options.yes === true || options.plan !== undefined || limited;
@@ -82,19 +87,19 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
 
   await makeRunsFolder(runs);
   // Of two that begin the same plan at the same instant, the later must find the earlier's run.
-  const { record, attach, previous } = await withLock(newRunLock(runs), context.clock, async () => {
+  const { run, submitted, previous } = await withLock(newRunLock(runs), context.clock, async () => {
     const again = await sameRun(context, runs, plan, chosen);
-    if (again.attach !== null) return { ...again, record: null };
+    if (again.attach !== null) return { ...again, run: again.attach };
     // Who waits has waited; a run that came first in between is waited for by the supervisor.
     if (options.whenBusy !== "wait") await awaitMachine(context, target, options);
     const now = context.clock.now();
     const run = chosen ?? newRunId(now);
     const first = { ...newAttempt(run, 1, plan.target, now), ...(price && { price }) };
-    return { ...again, record: await createRun(runs, run, plan, first) };
+    await createRun(runs, run, plan, first);
+    return { ...again, run };
   });
-  if (record === null) return { run: attach!, created: false, previous, plan };
-  await target.submit({ ...refsOf(record)[0]!, ...submission });
-  return { run: record.run, created: true, previous, plan };
+  if (!submitted) await handOver(context, target, join(runs, run), submission);
+  return { run, created: !submitted, previous, plan };
 }
 
 function chosenId(given: string | undefined): string | undefined {
@@ -110,35 +115,46 @@ function chosenId(given: string | undefined): string | undefined {
 /** How many recorded runs are looked at for one that is the same: more than can be unfinished here. */
 const recentRuns = 50;
 
-/** The run to attach to: the one with the chosen id, or an unfinished one of the same plan. */
+interface SameRun {
+  /** The run to attach to. */
+  readonly attach: string | null;
+  /** Whether its target is known to have accepted it. */
+  readonly submitted: boolean;
+  readonly previous: string | null;
+}
+
+/**
+ * The run with the chosen id, or one of the same plan that is unfinished, or that was never
+ * submitted: going on with it sends nothing twice, and starts one job.
+ */
 async function sameRun(
   context: Context,
   runs: string,
   plan: Plan,
   chosen: string | undefined,
-): Promise<{ attach: string | null; previous: string | null }> {
+): Promise<SameRun> {
   let previous: string | null = null;
   const ids = await listRunIds(runs, chosen === undefined ? recentRuns : null);
   for (const id of chosen === undefined ? ids : ids.filter((one) => one === chosen)) {
     const folder = join(runs, id);
-    const planHash = await readRun(folder).then(
-      (record) => record.plan.planHash,
-      (error: unknown) => {
-        if (id === chosen) throw error;
-        return undefined; // `moxi runs` shows what is wrong with it
-      },
-    );
+    const record = await readRun(folder).catch((error: unknown) => {
+      if (id === chosen) throw error;
+      return undefined; // `moxi runs` shows what is wrong with it
+    });
+    const isSame = record?.plan.planHash === plan.planHash;
+    const submitted = record !== undefined && !isUnsubmitted(record);
     if (id === chosen) {
-      if (planHash === plan.planHash) return { attach: id, previous };
+      if (isSame) return { attach: id, submitted, previous };
       throw new MoxiError("E_RUN_ID_TAKEN", `the run ${id} has another plan`, {
         hint: "choose another --run-id, or give the settings that the run was started with",
         place: { file: folder },
       });
     }
-    if (planHash !== plan.planHash) continue;
+    if (!isSame) continue;
+    if (!submitted) return { attach: id, submitted, previous };
     const view = await viewOf(await openRunFolder(context, folder));
-    if (!hasEnded(view.status)) return { attach: id, previous };
+    if (!hasEnded(view.status)) return { attach: id, submitted, previous };
     previous ??= id;
   }
-  return { attach: null, previous };
+  return { attach: null, submitted: false, previous };
 }

@@ -3,7 +3,7 @@ import { request as secureRequest } from "node:https";
 import type { RequestOptions } from "node:https";
 import { connect as connectPlain, isIP } from "node:net";
 import type { Socket } from "node:net";
-import { connect as connectSecure, createSecureContext, rootCertificates } from "node:tls";
+import tls, { connect as connectSecure, createSecureContext } from "node:tls";
 import type { ConnectionOptions as TlsOptions, SecureContext } from "node:tls";
 
 /** How hosts are reached. Plain data: a worker thread gets a copy. */
@@ -54,7 +54,7 @@ function contextOf(network: Network): SecureContext | undefined {
   if (only === undefined && besides.length === 0) return undefined;
   let context = contexts.get(network);
   if (context === undefined) {
-    context = createSecureContext({ ca: [...(only ?? rootCertificates), ...besides] });
+    context = createSecureContext({ ca: [...(only ?? tls.rootCertificates), ...besides] });
     contexts.set(network, context);
   }
   return context;
@@ -84,7 +84,7 @@ export async function connect(
   const { read, timeoutMs = 10_000, session } = options;
   const proxy = proxyFor(peer, network);
   const through = proxy === undefined ? undefined : await tunnel(proxy, peer, network, timeoutMs);
-  const secureContext = contextOf(network);
+  const secureContext = peer.secure ? contextOf(network) : undefined;
   const callback = (size: number) => {
     read!.took(size);
     return true;

@@ -1,5 +1,8 @@
 import { readFile } from "node:fs/promises";
+import { NodeHttpHandler } from "@smithy/node-http-handler";
+import { loadSharedConfigFiles } from "@smithy/core/config";
 import { MoxiError } from "../base/errors.ts";
+import { createAgents } from "./agents.ts";
 import { translate } from "./errors.ts";
 import { variable } from "./outside.ts";
 import type { Outside } from "./outside.ts";
@@ -74,7 +77,7 @@ function choose(
           webIdentityTokenFile: tokenFile,
           roleArn,
           roleSessionName,
-          clientConfig: await stsConfig(settings),
+          clientConfig: stsConfig(settings),
         })();
       }
       const relative = variable(env, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
@@ -134,13 +137,10 @@ function readVariables(env: Outside["env"]) {
 
 function profileProvider(env: Outside["env"], settings: AwsSettings): Provider {
   return async () => {
-    const [{ fromIni, fromSSO }, { loadSharedConfigFiles }] = await Promise.all([
-      import("@aws-sdk/credential-providers"),
-      import("@smithy/core/config"),
-    ]);
+    const { fromIni, fromSSO } = await import("@aws-sdk/credential-providers");
     const { region, profile = "default", configFile, credentialsFile } = settings;
     const files = { configFilepath: configFile, filepath: credentialsFile, ignoreCache: true };
-    const common = { ...files, profile, clientConfig: await stsConfig(settings) };
+    const common = { ...files, profile, clientConfig: stsConfig(settings) };
     const { configFile: sections } = await loadSharedConfigFiles(files);
     const keys = Object.keys(sections[profile] ?? {});
     // Asked for by way of fromIni, it looks at the process's own files.
@@ -152,11 +152,7 @@ function profileProvider(env: Outside["env"], settings: AwsSettings): Provider {
 }
 
 /** How the provider chain's own calls to STS and SSO reach AWS: as all others do. */
-async function stsConfig(settings: AwsSettings) {
-  const [{ NodeHttpHandler }, { createAgents }] = await Promise.all([
-    import("@smithy/node-http-handler"),
-    import("./agents.ts"),
-  ]);
+function stsConfig(settings: AwsSettings) {
   const { http, https } = createAgents(settings.network);
   const endpoint = settings.endpoint("sts");
   return {

@@ -41,6 +41,8 @@ export interface TrainingJob {
   readonly channels: Readonly<Record<string, string>>;
   /** The instance type; empty while the service chooses one of several. */
   readonly instance: string;
+  /** How many of them. */
+  readonly count: number;
   readonly spot: boolean;
   /** The environment of the container: what tells our jobs from a stranger's of the same name. */
   readonly environment: Readonly<Record<string, string>>;
@@ -57,7 +59,7 @@ export type SageMaker = Awaited<ReturnType<typeof openSageMaker>>;
 
 /** SageMaker's training jobs. */
 export async function openSageMaker(parts: ClientParts) {
-  const client = new SageMakerClient(await parts.config("sagemaker"));
+  const client = new SageMakerClient(parts.config("sagemaker"));
   parts.onClose(() => client.destroy());
 
   return {
@@ -165,6 +167,7 @@ function told(job: DescribeTrainingJobResponse): TrainingJob {
       ]),
     ),
     instance: job.ResourceConfig?.SelectedInstanceType ?? job.ResourceConfig?.InstanceType ?? "",
+    count: job.ResourceConfig?.InstanceCount ?? 1,
     spot: job.EnableManagedSpotTraining ?? false,
     environment: job.Environment ?? {},
   };

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { loadSharedConfigFiles } from "@smithy/core/config";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { resolvePath } from "../base/paths.ts";
 import type { Network } from "./connect.ts";
@@ -47,7 +48,6 @@ export async function readSettings(
   const configFile = path("AWS_CONFIG_FILE", "config");
   const credentialsFile = path("AWS_SHARED_CREDENTIALS_FILE", "credentials");
   const profile = variable(env, "AWS_PROFILE", "AWS_DEFAULT_PROFILE");
-  const { loadSharedConfigFiles } = await import("@smithy/core/config");
   const files = await loadSharedConfigFiles({
     configFilepath: configFile,
     filepath: credentialsFile,

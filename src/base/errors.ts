@@ -90,9 +90,20 @@ export interface Place {
   readonly field?: string;
 }
 
-export interface MoxiErrorOptions {
-  /** The command or edit that mends it. */
+/** What is wrong and what mends it. */
+export interface Problem {
+  readonly message: string;
   readonly hint?: string;
+  readonly command?: string;
+}
+
+export interface MoxiErrorOptions {
+  /** The command or edit that mends it, in words. */
+  readonly hint?: string;
+  /** A command that mends it as it is written: never broken into lines. */
+  readonly command?: string;
+  /** Other problems, found in the same look: to be mended too. */
+  readonly others?: readonly Problem[];
   readonly place?: Place;
   /** More of the same kind, where one command finds several (bad rows, wrong keys). */
   readonly details?: readonly string[];
@@ -106,6 +117,8 @@ export class MoxiError extends Error {
   override readonly name: string = "MoxiError";
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  readonly command: string | undefined;
+  readonly others: readonly Problem[];
   readonly place: Place | undefined;
   readonly details: readonly string[];
   /** Lets {@link isMoxiError} work across two copies of this package. */
@@ -115,6 +128,8 @@ export class MoxiError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
+    this.command = options.command;
+    this.others = options.others ?? [];
     this.place = options.place;
     this.details = options.details ?? [];
   }
@@ -135,6 +150,8 @@ export class MoxiError extends Error {
       source: this.source,
       exitCode: this.exitCode,
       ...(this.hint === undefined ? {} : { hint: this.hint }),
+      ...(this.command === undefined ? {} : { command: this.command }),
+      ...(this.others.length === 0 ? {} : { others: this.others }),
       ...(this.place === undefined ? {} : { place: this.place }),
       ...(this.details.length === 0 ? {} : { details: this.details }),
     };
@@ -147,17 +164,21 @@ export interface ErrorJson {
   readonly source: ErrorSource;
   readonly exitCode: number;
   readonly hint?: string;
+  readonly command?: string;
+  readonly others?: readonly Problem[];
   readonly place?: Place;
   readonly details?: readonly string[];
 }
 
 /** The error again after its JSON has crossed between threads. */
-export function fromErrorJson({ code, message, hint, place, details }: ErrorJson): MoxiError {
-  return new MoxiError(code, message, {
-    ...(hint === undefined ? {} : { hint }),
-    ...(place === undefined ? {} : { place }),
-    ...(details === undefined ? {} : { details }),
-  });
+export function fromErrorJson({
+  code,
+  message,
+  source: _s,
+  exitCode: _e,
+  ...options
+}: ErrorJson): MoxiError {
+  return new MoxiError(code, message, options);
 }
 
 export function isMoxiError(error: unknown): error is MoxiError {

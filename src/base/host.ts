@@ -26,6 +26,8 @@ export interface MessageNotice {
   readonly type: "info" | "warning";
   readonly text: string;
   readonly hint?: string;
+  /** A command that mends it as it is written: never broken into lines. */
+  readonly command?: string;
 }
 
 export type Notice = TaskNotice | MessageNotice;

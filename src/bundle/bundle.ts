@@ -28,6 +28,8 @@ export interface BundleOptions {
   readonly user?: { readonly folder: string; readonly paths: readonly string[] };
   /** Values that may be in no file: tokens and keys that the user has set. */
   readonly secrets?: readonly string[];
+  /** Remembers which files hold no secret. */
+  readonly scanCache?: string;
   readonly limits?: Partial<BundleLimits>;
 }
 
@@ -51,7 +53,7 @@ export async function makeBundle(options: BundleOptions): Promise<Bundle> {
   const code = await codeFiles(trainer);
   const own = user === undefined ? [] : await userFiles(user.folder, user.paths);
   guardSize(own, { ...bundleLimits, ...options.limits });
-  await scanForSecrets([...code, ...own], secrets);
+  await scanForSecrets([...code, ...own], secrets, options.scanCache);
   const files: BundleFile[] = [
     ...code.map((file) => ({ ...file, kind: "code" as const })),
     ...own.map((file) => ({ ...file, path: `user/${file.path}`, kind: "user" as const })),

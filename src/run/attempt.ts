@@ -10,6 +10,11 @@ export interface Attempt {
   readonly target: TargetName;
   readonly at: string;
   readonly nonce: string;
+  /**
+   * When its target accepted it; `null` while nobody knows that it did, so that submitting it (again)
+   * is right. Kept on the machine that submits only; absent elsewhere.
+   */
+  readonly submittedAt?: string | null;
   /** Seconds that it may take, where earlier attempts have used up a part of the run's limit. */
   readonly maxSeconds?: number;
   /** Seconds that the earlier attempts were billed. */

@@ -8,6 +8,8 @@ export interface Check {
   /** `warning` also where it could not be found out: unknown is never ok. */
   readonly result: "ok" | "warning" | "failed";
   readonly message: string;
-  /** The command that mends it, or the page where a person does. */
+  /** Who mends it and how, or the page where a person does. */
   readonly hint?: string;
+  /** The command that mends it, typed as it is written. */
+  readonly command?: string;
 }

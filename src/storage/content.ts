@@ -4,7 +4,7 @@ import type { Aws } from "../aws/aws.ts";
 import { hashFiles } from "./hashes.ts";
 import { giveUpStale } from "./stale.ts";
 import { upload } from "./upload.ts";
-import type { UploadOptions } from "./upload.ts";
+import type { LocalFile, UploadOptions } from "./upload.ts";
 
 export interface ContentFile {
   readonly path: string;
@@ -61,30 +61,57 @@ async function hashContent(
   return { sha, hashed, prefix: `${prefix}${sha}/` };
 }
 
-/**
- * Puts files under a prefix that their content names, so that the same content is never sent twice:
- * unchanged files are not even read, and one list tells what S3 has.
- */
+/** Content that has its name, and what S3 lacks of it. */
+export interface FoundContent {
+  /** The prefix with the hash, ending in "/". */
+  readonly prefix: string;
+  readonly sha: string;
+  /** The prefix without the hash. */
+  readonly base: string;
+  readonly files: number;
+  readonly missing: readonly LocalFile[];
+}
+
+/** Names content and asks what S3 has of it: one list tells. Unchanged files are not even read. */
+export async function findContent(
+  aws: Aws,
+  files: readonly ContentFile[],
+  options: Pick<ContentOptions, "bucket" | "prefix" | "cacheFile" | "clock">,
+): Promise<FoundContent> {
+  const { sha, hashed, prefix } = await hashContent(files, options);
+  const s3 = await aws.s3();
+  const listed = await s3.list(options.bucket, prefix);
+  const there = new Map(listed.map(({ key, size }) => [key, size]));
+  const missing = files.flatMap(({ path, name }, index) => {
+    const { stamp } = hashed[index]!;
+    const key = `${prefix}${name}`;
+    return there.get(key) === stamp.size ? [] : [{ path, key, stamp }];
+  });
+  return { prefix, sha, base: options.prefix, files: files.length, missing };
+}
+
+/** Sends what S3 lacks. */
+export async function sendContent(
+  aws: Aws,
+  content: FoundContent,
+  options: Omit<UploadOptions, "ifAbsent">,
+): Promise<Content> {
+  const { prefix, sha, files, missing } = content;
+  if (missing.length === 0) {
+    const text = `${formatCount(files)} ${files === 1 ? "file is" : "files are"} in S3 already`;
+    options.host.notify({ type: "task", id: "upload", state: "done", text });
+    return { prefix, sha, sentFiles: 0, sentBytes: 0 };
+  }
+  const sent = await upload(aws, missing, { ...options, ifAbsent: true });
+  await giveUpStale(aws, content.base, options);
+  return { prefix, sha, sentFiles: sent.files, sentBytes: sent.bytes - sent.resumedBytes };
+}
+
+/** Puts files under a prefix that their content names, so that the same content is never sent twice. */
 export async function uploadContent(
   aws: Aws,
   files: readonly ContentFile[],
   options: ContentOptions,
 ): Promise<Content> {
-  const { bucket, host } = options;
-  const { sha, hashed, prefix: folder } = await hashContent(files, options);
-  const s3 = await aws.s3();
-  const there = new Map((await s3.list(bucket, folder)).map(({ key, size }) => [key, size]));
-  const missing = files.flatMap(({ path, name }, index) => {
-    const { stamp } = hashed[index]!;
-    const key = `${folder}${name}`;
-    return there.get(key) === stamp.size ? [] : [{ path, key, stamp }];
-  });
-  if (missing.length === 0) {
-    const text = `${formatCount(files.length)} ${files.length === 1 ? "file is" : "files are"} in S3 already`;
-    host.notify({ type: "task", id: "upload", state: "done", text });
-    return { prefix: folder, sha, sentFiles: 0, sentBytes: 0 };
-  }
-  const sent = await upload(aws, missing, { ...options, ifAbsent: true });
-  await giveUpStale(aws, options.prefix, options);
-  return { prefix: folder, sha, sentFiles: sent.files, sentBytes: sent.bytes - sent.resumedBytes };
+  return sendContent(aws, await findContent(aws, files, options), options);
 }

@@ -53,6 +53,7 @@ export function newAttempt(run: string, attempt: number, target: TargetName, now
     target,
     at: now.toISOString(),
     nonce: randomBytes(16).toString("hex"),
+    submittedAt: null,
   };
 }
 
@@ -118,6 +119,18 @@ export async function appendAttempt(record: RunRecord, attempt: Attempt): Promis
   return writeAttempts(record, [...attempts, attempt]);
 }
 
+/** Whether the newest attempt may be unknown to its target: whoever submitted it did not live to say. */
+export function isUnsubmitted({ attempts }: Pick<RunRecord, "attempts">): boolean {
+  return attempts.at(-1)?.submittedAt === null;
+}
+
+/** Keeps that the target has accepted the newest attempt. Call it under the run's lock. */
+export async function markSubmitted(record: RunRecord, now: Date): Promise<RunRecord> {
+  const newest = record.attempts.at(-1)!;
+  const accepted = { ...newest, submittedAt: now.toISOString() };
+  return writeAttempts(record, [...record.attempts.slice(0, -1), accepted]);
+}
+
 /** Replaces the attempts of a run; whoever calls it holds the run's lock. */
 export async function writeAttempts(
   record: RunRecord,
@@ -169,8 +182,13 @@ function isAttempt(value: unknown, run: string, number: number): value is Attemp
     typeof value["at"] === "string" &&
     !Number.isNaN(Date.parse(value["at"])) &&
     typeof value["nonce"] === "string" &&
-    /^[0-9a-f]{32}$/.test(value["nonce"])
+    /^[0-9a-f]{32}$/.test(value["nonce"]) &&
+    isTime(value["submittedAt"] ?? null)
   );
+}
+
+function isTime(value: unknown): boolean {
+  return value === null || (typeof value === "string" && !Number.isNaN(Date.parse(value)));
 }
 
 function readPart(file: string): string {

@@ -124,6 +124,8 @@ export interface Fetched extends Amount {
 export interface Target {
   readonly name: TargetName;
   readonly capabilities: Capabilities;
+  /** Begins to ask what planning and the checks will want to know, while others read the dataset. */
+  prepare(): void;
   /** The places to train on that this target offers. */
   machines(): Promise<readonly Machine[]>;
   /** What the plan keeps of the cloud where they are, for a model; `null` on this machine. */

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote
 
 from moto.ssm.models import ssm_backends
 
-from identity import ACCOUNT
+from identity import ACCOUNT, path_of
 from wire import AwsError
 
 SIGNATURE = re.compile(
@@ -140,7 +140,8 @@ def _needs(service: str, operation: str, region: str, values: dict[str, Any]):
         else:
             kind = "role" if "RoleName" in values else "user"
             name = values.get("RoleName", values.get("UserName", "*"))
-            yield Need(f"iam:{operation}", f"arn:aws:iam::{ACCOUNT}:{kind}/{name}")
+            path = path_of(kind, name)
+            yield Need(f"iam:{operation}", f"arn:aws:iam::{ACCOUNT}:{kind}{path}{name}")
     elif service == "kms":
         key = values.get("KeyId", "*")
         arn = key if key.startswith("arn:") else f"arn:aws:kms:{region}:{ACCOUNT}:key/{key}"

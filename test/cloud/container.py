@@ -104,14 +104,15 @@ class Container:
         """SIGTERM to the first process alone, as `docker stop` does."""
         self._process.send_signal(signal.SIGTERM)
 
-    def kill(self) -> None:
+    def kill(self) -> bool:
         if self._process is None:  # it never came to that
-            return
+            return False
         for group in self._groups():
             try:
                 os.killpg(group, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        return True
 
     def failure(self) -> str:
         """What the container wrote to say why it failed."""

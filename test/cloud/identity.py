@@ -116,6 +116,12 @@ def role(arn: str):
     return next((each for each in _iam().roles.values() if each.arn == arn), None)
 
 
+def path_of(kind: str, name: str) -> str:
+    """The path that stands before a user's or role's name in its ARN; "/" for one that is not there."""
+    held = _iam().roles.values() if kind == "role" else _iam().users.values()
+    return next((each.path for each in held if each.name == name), "/")
+
+
 class _Everything:
     """botocore leaves some headers out when it signs; here all count that the client signed."""
 

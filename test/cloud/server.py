@@ -13,6 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from buckets import Buckets
 from call import Call
 from faults import Faults
 from identity import ACCOUNT, Identities, verify_signature
@@ -37,7 +39,7 @@ class Cloud:
 
     def __init__(self, endpoint: str, folder: Path, node: str, settings: Settings) -> None:
         self.identities, self.judge, self.faults = Identities(), Judge(node), Faults()
-        self.images, self.quotas = Images(), Quotas()
+        self.images, self.quotas, self.buckets = Images(), Quotas(), Buckets()
         self.training = Training(
             self.identities, self.judge, self.images, self.quotas, folder, endpoint, settings
         )
@@ -59,7 +61,8 @@ class Cloud:
         return answer(environ, start_response)
 
     def _service(self, request: Request, environ):
-        service = "?"
+        service, traced = "?", {}
+        began = time.monotonic()
         try:
             call = Call.of(request)
             service = call.service
@@ -69,21 +72,30 @@ class Cloud:
                 request, service, call.region, call.key, secret, call.signed, call.signature
             )
             with self._lock:
-                self.trace.append(
+                traced.update(
                     {
+                        "began": began,
                         "service": service,
                         "operation": call.operation,
                         "principal": principal.session,
                         "values": call.values,
-                        "needs": [[need.action, need.resource] for need in call.needs],
+                        "needs": [
+                            [need.action, need.resource, need.context] for need in call.needs
+                        ],
                     }
                 )
+                self.trace.append(traced)
             lost = self.faults.take(call.operation, call.values)
+            self.buckets.refuse(call)
             for need in call.needs:
                 self.judge.demand(principal, need)
-            answer = self._answer(call, principal) or self._moto
+            answer = self._answer(call, principal)
+            if answer is None:
+                answer = Response.from_app(self._moto, environ)
         except AwsError as error:
             return error_response(service, error)
+        finally:
+            traced["ended"] = time.monotonic()
         if lost:
             self._carry_out(answer, environ)
             return _drop
@@ -140,6 +152,8 @@ class Cloud:
                 self.quotas.set(given["name"], given["value"], given.get("applied", True))
             case "fault":
                 self.faults.order(**given)
+            case "stranger":
+                self.buckets.strangers.add(given["bucket"])
             case "image":
                 self.images.add(Image(given["uri"], given["digest"], given.get("python")))
             case "capacity":
@@ -147,7 +161,8 @@ class Cloud:
             case "lag":
                 self.training.lag = given["reads"]
             case "kill":
-                self.training.jobs[given["job"]].kill()
+                if not self.training.jobs[given["job"]].kill():
+                    return Response(f"{given['job']} has no container", status=409)
             case "interrupt" if "at" in given:
                 self.training.interruptions[given["job"]] = given["at"]
             case "interrupt":

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -20,6 +20,13 @@ export interface Cloud {
 export const rehearsalImage = "763104351884.dkr.ecr.us-east-1.amazonaws.com/rehearsal:1";
 
 const python = join(import.meta.dirname, "../../build/python-tools/bin/python");
+
+/** An image whose Python does nothing: its jobs run until they are stopped. */
+export async function idleImage(folder: string): Promise<string> {
+  const path = join(folder, "python3");
+  await writeFile(path, "#!/bin/sh\nexec sleep 600\n", { mode: 0o755 });
+  return path;
+}
 
 /**
  * Starts a cloud. Its containers run `image`, an interpreter of this machine, and are killed so many

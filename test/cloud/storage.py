@@ -16,8 +16,14 @@ class JobStorage:
 
     def __init__(self, endpoint: str, region: str, session: Callable[[], Session]) -> None:
         self._endpoint, self._region, self._session = endpoint, region, session
+        self._clients: dict = {}
 
     def client(self, service: str):
+        if service not in self._clients:
+            self._clients[service] = self._client(service)
+        return self._clients[service]
+
+    def _client(self, service: str):
         session = self._session()
         return boto3.client(
             service,

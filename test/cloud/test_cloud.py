@@ -488,5 +488,24 @@ def test_a_customers_key_must_be_allowed_for_this_very_parameter(cloud):
     assert "kms:Decrypt" in message(error)
 
 
+def test_a_bucket_is_missing_elsewhere_or_a_strangers_before_permissions_are_judged(cloud):
+    nobody = cloud.user("nobody-s3")
+    cloud.client("s3").create_bucket(
+        Bucket="far-away", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    cloud.order("stranger", bucket="foreign")
+    with pytest.raises(ClientError) as missing:
+        nobody.client("s3").list_objects_v2(Bucket="not-there")
+    assert code(missing) == "NoSuchBucket"
+    with pytest.raises(ClientError) as far:
+        nobody.client("s3").put_object(Bucket="far-away", Key="a", Body=b"")
+    assert far.value.response["ResponseMetadata"]["HTTPStatusCode"] == 301
+    assert far.value.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == "eu-west-1"
+    for client in (nobody.client("s3"), cloud.client("s3")):
+        with pytest.raises(ClientError) as denied:
+            client.list_objects_v2(Bucket="foreign")
+        assert code(denied) == "AccessDenied"
+
+
 def test_no_bug_of_the_cloud_itself_was_hidden_as_an_internal_error(cloud):
     assert cloud.order("bugs") == []

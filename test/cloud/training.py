@@ -86,9 +86,9 @@ class Job:
             self.status = "Stopping"
             self._stop.set()
 
-    def kill(self) -> None:
-        """Every process in the container ends at once."""
-        self._container.kill()
+    def kill(self) -> bool:
+        """Every process in the container ends at once; False where none runs."""
+        return self._container is not None and self._container.kill()
 
     def interrupt(self) -> None:
         """The spot instance is taken away."""

@@ -22,9 +22,12 @@ XML_NAMESPACE = {
 class AwsError(Exception):
     """An error that the service answers with."""
 
-    def __init__(self, code: str, message: str, status: int = 400):
+    def __init__(
+        self, code: str, message: str, status: int = 400, headers: dict[str, str] | None = None
+    ):
         super().__init__(message)
         self.code, self.message, self.status = code, message, status
+        self.headers = headers or {}
 
 
 @cache
@@ -136,7 +139,9 @@ def error_response(service: str, error: AwsError) -> Response:
     if service == "s3":
         told = f"<Code>{error.code}</Code><Message>{_xml(error.message)}</Message>"
         body = f"<?xml version='1.0'?><Error>{told}</Error>"
-        return _answer(body, error.status, "application/xml")
+        answer = _answer(body, error.status, "application/xml")
+        answer.headers.update(error.headers)
+        return answer
     if service in XML_NAMESPACE:
         body = (
             "<ErrorResponse "

@@ -2,10 +2,10 @@ import type { Aws } from "../../aws/aws.ts";
 import { toMoxiError } from "../../base/errors.ts";
 import type { Check } from "../../run/check.ts";
 import { imageParts } from "../wanted.ts";
-import type { Wanted } from "../wanted.ts";
+import type { Place } from "../wanted.ts";
 
 /** Whether the image is there: a job whose image is missing fails after minutes. */
-export async function checkImage(aws: Aws, { image, region }: Wanted): Promise<Check> {
+export async function checkImage(aws: Aws, { image, region }: Place): Promise<Check> {
   const name = "image";
   const parts = imageParts(image);
   if (parts === undefined) {

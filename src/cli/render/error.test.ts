@@ -35,3 +35,21 @@ test("a place is written as editors link it", () => {
   expect(placeText({ line: 3, column: 1 })).toBe("line 3:1");
   expect(placeText({ field: "run-id" })).toBe("field run-id");
 });
+
+test("a command that mends it stays whole, however narrow the terminal; other problems follow", () => {
+  const command = `aws iam put-user-policy --policy-document '{"Version":"2012-10-17","Statement":[]}'`;
+  const error = new MoxiError("E_AWS_DENIED", "user/lee may not iam:PassRole", {
+    hint: "somebody who manages the account types this:",
+    command,
+    others: [{ message: "there is no bucket b", command: "aws s3 mb s3://b" }],
+  });
+  expect(errorLines(error, { ...options, columns: 40 })).toEqual([
+    "error  user/lee may not iam:PassRole",
+    "  fix  somebody who manages the account",
+    "       types this:",
+    `       ${command}`,
+    " also  there is no bucket b",
+    "  fix  aws s3 mb s3://b",
+    " code  E_AWS_DENIED",
+  ]);
+});

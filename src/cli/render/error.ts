@@ -16,8 +16,25 @@ export function errorLines(
     ...more,
     ...(place === "" ? [] : block("   at  ", place)),
     ...error.details.flatMap((detail) => block("       ", detail)),
-    ...(error.hint === undefined ? [] : block("  fix  ", error.hint)),
+    ...fixLines(error, block),
+    ...error.others.flatMap((other) => [
+      ...block(" also  ", other.message),
+      ...fixLines(other, block),
+    ]),
     style.dim(` code  ${error.code}`),
+  ];
+}
+
+/** A command stays on one line, which the terminal breaks: a line end of ours would be typed too. */
+function fixLines(
+  { hint, command }: { readonly [K in "hint" | "command"]?: string | undefined },
+  block: (label: string, text: string) => string[],
+): string[] {
+  return [
+    ...(hint === undefined ? [] : block("  fix  ", hint)),
+    ...(command === undefined
+      ? []
+      : [`${hint === undefined ? "  fix  " : "       "}${printable(command)}`]),
   ];
 }
 

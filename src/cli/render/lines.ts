@@ -33,13 +33,18 @@ export function decisionLines(
 
 /** Something that the user should know, and what to do about it. */
 export function alertLines(
-  alert: Pick<AlertEvent, "level" | "message" | "hint">,
+  alert: Pick<AlertEvent, "level" | "message" | "hint"> & { readonly command?: string },
   { columns, style }: LineOptions,
 ): string[] {
   const paint = { info: style.dim, warning: style.yellow, error: style.red }[alert.level];
   const lines = labelled("▲ ", printable(alert.message), columns).map(paint);
-  if (alert.hint === undefined) return lines;
-  return [...lines, ...labelled("  ", printable(alert.hint), columns, style.dim)];
+  const { hint, command } = alert;
+  return [
+    ...lines,
+    ...(hint === undefined ? [] : labelled("  ", printable(hint), columns, style.dim)),
+    // Whole: a line end of ours would be typed too.
+    ...(command === undefined ? [] : [`  ${printable(command)}`]),
+  ];
 }
 
 /**

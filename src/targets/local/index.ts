@@ -139,6 +139,7 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
   return {
     name: "local",
     capabilities,
+    prepare: () => {}, // nothing here takes long to answer
     machines: async () => [await findMachine(env, platform, arch)],
     cloud: () => Promise.resolve(null),
     price: () => Promise.resolve(undefined),

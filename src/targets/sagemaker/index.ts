@@ -1,13 +1,18 @@
-import { checkAccount } from "../../account/check-account.ts";
+import { judgeAccount, lookAtAccount } from "../../account/check-account.ts";
+import type { Look } from "../../account/check-account.ts";
 import { readPrice } from "../../account/price.ts";
-import type { Wanted } from "../../account/wanted.ts";
+import type { Place } from "../../account/wanted.ts";
 import type { Aws } from "../../aws/aws.ts";
 import { MoxiError } from "../../base/errors.ts";
 import type { Host } from "../../base/host.ts";
+import { looksLikePath } from "../../base/paths.ts";
 import type { TargetStatus } from "../../run/attempt.ts";
 import type { Price } from "../../run/cost.ts";
 import type { RunEvent } from "../../run/event.ts";
-import type { Plan } from "../../run/plan.ts";
+import type { CloudSettings, Machine, Plan } from "../../run/plan.ts";
+import { toyModel } from "../../run/recipe.ts";
+import { lockHolder } from "../../store/lock.ts";
+import { runLock } from "../../store/runs.ts";
 import type { Capabilities, Reading, RunRef, Target } from "../target.ts";
 import { checkPlan } from "./constraints.ts";
 import type { InputOptions } from "./inputs.ts";
@@ -70,38 +75,64 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     return asked;
   }
 
-  async function preflight(plan: Plan) {
-    checkPlan(plan);
-    const cloud = cloudOf({ plan, run: "this plan" });
-    const { region, bucket, roleArn, image, spot, fallbacks, kmsKey } = cloud;
-    const hasToken = sending?.variables !== undefined && asksHub(plan);
-    const wanted: Wanted = {
-      region,
-      bucket,
-      roleArn,
-      image,
-      spot,
-      instance: plan.machine.name,
-      fallbacks,
-      maxSeconds: plan.limits.maxSeconds ?? 0,
-      job: "moxi-preflight-a1", // no run has its name yet, and policies know only the prefix
-      ...(hasToken && { secrets: { kmsKey } }),
-    };
-    const checks = await checkAccount(aws, wanted, await price(plan));
-    if (sending === undefined) return checks;
-    return [
-      ...checks,
-      await checkPackages(cloudOf({ plan, run: "this plan" }), sending.trainerFolder),
-    ];
+  const looks = new Map<string, Promise<Look>>();
+
+  function lookAt(place: Place): Promise<Look> {
+    const key = JSON.stringify(place);
+    const known = looks.get(key) ?? lookAtAccount(aws, place);
+    looks.set(key, known);
+    return known;
   }
 
-  async function status({ attempt }: RunRef): Promise<TargetStatus> {
+  function prepare(): void {
+    const machine = machineOf(wishes);
+    // Whether the job needs the token is a guess still: wrong, the account is asked again.
+    const { model = toyModel } = wishes;
+    const asks = model !== toyModel && !looksLikePath(model);
+    placeOf(wishes, aws)
+      .then((cloud) =>
+        Promise.all([lookAt(accountPlace(cloud, machine, asks)), price({ machine, cloud })]),
+      )
+      .catch(() => {}); // whoever asks for it is told
+  }
+
+  async function preflight(plan: Plan) {
+    checkPlan(plan);
+    const settled = cloudOf({ plan, run: "this plan" });
+    const { machine, limits } = plan;
+    const place = accountPlace(settled, machine, asksHub(plan));
+    const [look, cost, packages] = await Promise.all([
+      lookAt(place),
+      price(plan),
+      sending === undefined ? [] : checkPackages(settled, sending.trainerFolder),
+    ]);
+    const checks = judgeAccount(look, { ...place, maxSeconds: limits.maxSeconds ?? 0 }, cost);
+    return [...checks, packages].flat();
+  }
+
+  function accountPlace(settled: CloudSettings, machine: Machine, asks: boolean): Place {
+    const { region, bucket, roleArn, image, spot, fallbacks, kmsKey, warmPoolSeconds } = settled;
+    return {
+      ...{ region, bucket, roleArn, image, spot, fallbacks, kmsKey },
+      warmPool: warmPoolSeconds !== null,
+      instance: machine.name,
+      job: "moxi-preflight-a1", // no run has its name yet, and policies know only the prefix
+      ...(asks && sending?.variables !== undefined && { secrets: { kmsKey } }),
+    };
+  }
+
+  async function status({ attempt, folder }: RunRef): Promise<TargetStatus> {
     const sagemaker = await aws.sagemaker();
     const job = await sagemaker.describe(attempt.name);
     const now = clock.now();
     if (job === undefined) {
+      if (attempt.submittedAt === null) {
+        return (await lockHolder(runLock(folder))) === undefined
+          ? { state: "gone", detail: "it was not submitted; the same command goes on with it" }
+          : { state: "starting", detail: "files are being sent" };
+      }
       // It may be so new that the service does not find it yet.
-      const age = now.getTime() - Date.parse(attempt.at);
+      const age = now.getTime() - Date.parse(attempt.submittedAt ?? attempt.at);
       return Math.abs(age) < newMs
         ? { state: "starting" }
         : { state: "gone", detail: "SageMaker has no such job" };
@@ -162,6 +193,7 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     name: "sagemaker",
     capabilities,
     machines: () => Promise.resolve([machineOf(wishes)]),
+    prepare,
     cloud: (model) => placeOf(wishes, aws, model),
     price,
     preflight,

@@ -24,6 +24,8 @@ export interface InputOptions {
   readonly fetchModel?: FetchModel;
   /** Values that may be in no file that is sent. */
   readonly secrets: readonly string[];
+  /** Remembers which files hold no secret. */
+  readonly scanCache?: string;
 }
 
 /** Files that lie in S3 under a name of their content, and the job's folders that they fill. */
@@ -38,7 +40,7 @@ export interface Input {
 /** Code, rows and, where they are folders here and are not mirrored, the base model and the adapter. */
 export async function inputsOf(
   submission: Submission,
-  { trainerFolder, secrets, wheels }: InputOptions,
+  { trainerFolder, secrets, wheels, scanCache }: InputOptions,
   how: "fetch" | "name",
 ): Promise<Input[]> {
   const { dataset, modelFolder, adapterFolder } = submission;
@@ -47,6 +49,7 @@ export async function inputsOf(
     trainer: trainerFolder,
     wheels: await wheels(cloudOf(submission).imageTag, how),
     secrets,
+    ...(scanCache !== undefined && { scanCache }),
   });
   const rows: ContentFile[] = [{ path: dataset.train, name: "train/train.jsonl" }];
   if (dataset.eval !== null) rows.push({ path: dataset.eval, name: "eval/eval.jsonl" });
@@ -98,7 +101,9 @@ export function runFiles(
   secrets: readonly SecretReference[],
 ): readonly { readonly key: string; readonly text: string }[] {
   const { run, plan } = submission;
-  const { attempt, nonce } = submission.attempt;
+  // Whether it was accepted is this machine's to know, and would be old when others read it.
+  const { submittedAt: _, ...told } = submission.attempt;
+  const { attempt, nonce } = told;
   const hasModel = channels.some(({ name }) => name === "model");
   const modelPath = hasModel ? "input/data/model" : null;
   const maxSeconds = trainingSeconds(submission);
@@ -110,7 +115,7 @@ export function runFiles(
   });
   return [
     file("plan.json", plan),
-    file(`attempts/${attempt}.json`, submission.attempt),
+    file(`attempts/${attempt}.json`, told),
     file(`job-a${attempt}/job.json`, job),
   ];
 }

@@ -8,6 +8,8 @@ import { chooseImage } from "./images.ts";
 
 /** What a user says of the place to train at, by the names of the config. */
 export interface Wishes {
+  /** The base model, as it is written. */
+  readonly model?: string | undefined;
   readonly bucket?: string | undefined;
   readonly roleArn?: string | undefined;
   readonly instance?: string | undefined;

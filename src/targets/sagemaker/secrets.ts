@@ -2,10 +2,10 @@ import { scrypt } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { grantCommand } from "../../account/commands.ts";
+import { grantRemedy } from "../../account/commands.ts";
 import { storingGrants } from "../../account/secret-grants.ts";
 import type { Aws } from "../../aws/aws.ts";
-import { secureParameter } from "../../aws/ssm.ts";
+import { secureParameter } from "../../aws/secure-parameter.ts";
 import { isMoxiError, MoxiError, systemCode } from "../../base/errors.ts";
 import type { Job, SecretReference } from "../../run/job.ts";
 import type { Plan } from "../../run/plan.ts";
@@ -110,6 +110,6 @@ async function withGrant(aws: Aws, error: MoxiError, kmsKey: string | null): Pro
   const [, partition = "aws"] = arn.split(":");
   const { region } = aws.settings;
   const grants = storingGrants({ partition, region, account, kmsKey });
-  const hint = grantCommand(arn, "moxi-tokens", grants);
-  return new MoxiError(error.code, error.message, { hint, cause: error });
+  const remedy = grantRemedy(arn, "moxi-tokens", grants);
+  return new MoxiError(error.code, error.message, { ...remedy, cause: error });
 }

@@ -16,6 +16,7 @@ const job: TrainingJob = {
   trainedSeconds: undefined,
   channels: {},
   instance: "ml.g5.2xlarge",
+  count: 1,
   spot: false,
   environment: {},
 };

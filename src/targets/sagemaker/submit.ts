@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Aws } from "../../aws/aws.ts";
@@ -7,7 +8,7 @@ import { writeFileAtomic } from "../../base/files.ts";
 import type { Host } from "../../base/host.ts";
 import { askedMachine } from "../../run/attempt.ts";
 import type { SecretReference } from "../../run/job.ts";
-import { nameContent, uploadContent } from "../../storage/content.ts";
+import { findContent, nameContent, sendContent } from "../../storage/content.ts";
 import { upload } from "../../storage/upload.ts";
 import { withLock } from "../../store/lock.ts";
 import type { Continuation, PlannedRequest, RunRef, Submission } from "../target.ts";
@@ -45,14 +46,18 @@ export async function submitAttempt(
 ): Promise<void> {
   checkPlan(submission.plan);
   const sent = join(submission.folder, "sent");
-  await mkdir(sent, { recursive: true });
+  // Made by this call, it says that nothing was sent of this run before.
+  const first = (await mkdir(sent, { recursive: true })) !== undefined;
   // Two commands at once would change files under each other's feet.
-  await withLock(join(sent, "lock"), options.clock, () => sendAndCreate(submission, options));
+  await withLock(join(sent, "lock"), options.clock, () =>
+    sendAndCreate(submission, options, first),
+  );
 }
 
 async function sendAndCreate(
   submission: Submission | Continuation,
   options: SubmitOptions,
+  first: boolean,
 ): Promise<void> {
   const channels =
     "kept" in submission
@@ -61,7 +66,7 @@ async function sendAndCreate(
   const { aws, variables = {} } = options;
   const secrets = await secretsOf(submission, variables);
   await sendSecrets(aws, submission, secrets, variables);
-  await sendRun(submission, options, channels, secrets);
+  await sendRun(submission, options, channels, secrets, first);
   await create(submission, requestFor(submission, channels, options), await aws.sagemaker());
 }
 
@@ -71,10 +76,16 @@ async function sendInputs(submission: Submission, options: SubmitOptions): Promi
   const bucket = { name: cloudOf(submission).bucket };
   const cacheFile = join(cache, "uploaded.json");
   const channels: Channel[] = [];
-  for (const input of await inputsOf(submission, options, "fetch")) {
-    const { files, prefix } = input;
-    const sent = await uploadContent(aws, files, { bucket, host, clock, prefix, cacheFile });
-    channels.push(...channelsOf(input, sent.prefix));
+  const inputs = await inputsOf(submission, options, "fetch");
+  // Asked together, sent one after the other: each upload takes the whole line.
+  const contents = await Promise.all(
+    inputs.map(({ files, prefix }) =>
+      findContent(aws, files, { bucket, prefix, cacheFile, clock }),
+    ),
+  );
+  for (const [index, content] of contents.entries()) {
+    await sendContent(aws, content, { bucket, host, clock });
+    channels.push(...channelsOf(inputs[index]!, content.prefix));
   }
   const mirror = mirrorOf(submission);
   if (mirror === undefined) return channels;
@@ -172,6 +183,7 @@ async function sendRun(
   { aws, host, clock }: SubmitOptions,
   channels: readonly Channel[],
   secrets: readonly SecretReference[],
+  first: boolean,
 ): Promise<void> {
   const { run, folder, attempt } = submission;
   const bucket = { name: cloudOf(submission).bucket };
@@ -180,11 +192,19 @@ async function sendRun(
     files.map(async ({ key, text }) => {
       const path = join(folder, "sent", key.slice(`moxi/runs/${run}/`.length).replaceAll("/", "-"));
       await writeFileAtomic(path, text);
-      return { path, key };
+      // The ETag of an object that was sent whole, in a bucket without a key of its own: found, it
+      // is not sent again; not found, S3 itself compares.
+      return { path, key, md5: createHash("md5").update(text).digest("hex") };
     }),
   );
+  const s3 = await aws.s3();
+  const there = new Map(
+    (first ? [] : await s3.list(bucket, `moxi/runs/${run}/`)).map(({ key, etag }) => [key, etag]),
+  );
+  const missing = written.filter(({ key, md5 }) => there.get(key) !== `"${md5}"`);
+  if (missing.length === 0) return;
   try {
-    await upload(aws, written, { bucket, host, clock, what: "the run", ifAbsent: true });
+    await upload(aws, missing, { bucket, host, clock, what: "the run", ifAbsent: true });
   } catch (error) {
     if (!isMoxiError(error) || error.code !== "E_S3_EXISTS") throw error;
     if (attempt.attempt > 1) {
