@@ -47,7 +47,7 @@ describe.each(kinds)("%s", (kind) => {
       { path: put("four", "hello"), key: "sets/many/notes.txt" },
       { path: put("five", lines), key: "sets/many-more/c.jsonl" },
     ];
-    await upload(await desk.aws(), files, desk.options);
+    await upload(await desk.aws(), files, { ...desk.options, ifAbsent: true });
   });
   afterAll(() => {
     desk?.close();
