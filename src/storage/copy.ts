@@ -146,7 +146,6 @@ async function changed(
     partBytes: 0,
     atOnce: { first: 4, most: 4 },
     heldBytes: 64 << 20,
-    coresEach: 1,
     threads: options.threads,
   });
   const task = { type: "task", id: "compare" } as const;
