@@ -57,7 +57,7 @@ const settings = {
   effectiveBatch: positive,
   microBatch: positive,
   learningRate: z.number().positive(),
-  schedule: z.enum(["cosine", "linear", "constant"]),
+  schedule: z.enum(["linear", "cosine", "constant"]),
   warmup: share,
   weightDecay: z.number().nonnegative(),
   maxGradNorm: z.number().positive(),

@@ -1,5 +1,7 @@
 """How sequences are batched: the rules for each machine, and that packing changes no number."""
 
+from statistics import fmean, stdev
+
 import pytest
 import torch
 from support import Recorder, rows
@@ -53,9 +55,15 @@ def choose(model, machine, lengths, limit, **other):
     return batches, recorder
 
 
-def test_off_the_gpu_a_step_is_cut_into_what_the_logits_allow(llama):
+def test_off_the_gpu_a_step_is_cut_into_what_a_cpu_does_well_and_the_logits_allow(llama):
     batches, _ = choose(llama, CPU, [300] * 100, 320)
+    assert batches == Batches(1, 16, None, False, 1)
+    batches, _ = choose(llama, CPU, [60] * 100, 64)
+    assert batches == Batches(4, 4, None, False, 4)  # about 256 tokens
+    batches, _ = choose(llama, CPU, [60] * 99 + [320], 320)
     assert batches == Batches(2, 8, None, False, 2)  # 1 GiB of logits: 697 tokens
+    batches, _ = choose(llama, Machine("mps", 1, 0), [300] * 100, 320)
+    assert batches == Batches(2, 8, None, False, 2)
     batches, told = choose(llama, CPU, [300] * 100, 320, micro_batch=5)
     assert batches == Batches(4, 4, None, False, 4)
     assert (
@@ -116,11 +124,20 @@ def test_each_epoch_has_every_row_once_in_another_order():
     second = list(sampler)
     assert first == again != second
     assert sorted(first) == sorted(second) == list(range(50))
-    steps = [first[at : at + 8] for at in range(0, 50, 8)]
-    spread = [
-        max(lengths[row] for row in step) - min(lengths[row] for row in step) for step in steps
-    ]
-    assert max(spread) < 40  # of 100: the rows of a step are of similar length
+    for at in range(0, 50, 8):
+        step = [lengths[row] for row in first[at : at + 8]]
+        assert step == sorted(step)
+
+
+def test_the_rows_of_a_step_are_there_by_chance_whatever_their_lengths():
+    """Steps of similar lengths would let short rows weigh more, and cost held-out loss."""
+    lengths = [17 * index % 101 for index in range(800)]
+    for epoch in range(5):
+        sampler = StepSampler(lengths, 8, seed=3, epoch=lambda epoch=epoch: epoch)
+        order = list(sampler)
+        means = [fmean(lengths[row] for row in order[at : at + 8]) for at in range(0, 800, 8)]
+        # Of means of 8 drawn by chance; those of alike rows would spread as single rows do.
+        assert stdev(means) == pytest.approx(stdev(lengths) / 8**0.5, rel=0.3)
 
 
 def first_step(tmp_path, batches):

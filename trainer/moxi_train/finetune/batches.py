@@ -10,8 +10,9 @@ from .errors import TrainingError
 from .events import Story
 from .model import Machine
 
-CPU_TOKENS = 4096  # in a forward pass, at most; more gains nothing
-CPU_LOGITS = 2**30  # bytes that the logits of a forward pass may take, with their gradient
+CPU_TOKENS = 256  # in a forward pass, about: more gains nothing there, and pads more
+MPS_TOKENS = 4096  # in a forward pass, at most
+LOGITS = 2**30  # bytes that the logits of a forward pass may take off the GPU, with their gradient
 GPU_TOKENS = (16384, 8192, 4096, 2048, 1024, 512)  # tried from the left
 
 
@@ -34,22 +35,22 @@ def choose_batches(
 ) -> Batches:
     """`lengths` are the tokens of every training sequence, none above `limit`."""
     share = _share(settings, machine)
+    mean = sum(lengths) / len(lengths)
     if machine.kind != "cuda":
         checkpointing = settings.gradient_checkpointing or False
         _say_checkpointing(settings, checkpointing, "memory is not the limit here", story)
-        reason = "packing halves the speed here; batches of similar lengths need little padding"
-        vocabulary = model.config.get_text_config().vocab_size
-        tokens = min(CPU_TOKENS, CPU_LOGITS // (12 * vocabulary))
-        return _padded(settings, share, limit, tokens, checkpointing, reason, story)
+        most = LOGITS // (12 * model.config.get_text_config().vocab_size) // limit
+        wanted = CPU_TOKENS // mean if machine.kind == "cpu" else MPS_TOKENS // limit
+        why = "packing halves the speed here; few sequences at a time need little padding"
+        return _padded(settings, share, int(min(wanted, most)), checkpointing, why, story)
 
     tokens, checkpointing = _fitting(settings, machine, limit, model, story)
     why = "activations do not fit without it" if checkpointing else "activations fit without it"
     _say_checkpointing(settings, checkpointing, why, story)
-    mean = sum(lengths) / len(lengths)
     step = math.ceil(share * mean)
     if step < limit:
-        reason = f"one pack of {limit} tokens would hold more than the {share} sequences of a step"
-        return _padded(settings, share, limit, tokens, checkpointing, reason, story)
+        why = f"one pack of {limit} tokens would hold more than the {share} sequences of a step"
+        return _padded(settings, share, tokens // limit, checkpointing, why, story)
     pack = max(limit, min(tokens, step))
     accumulation = max(1, round(step / pack))
     reason = f"about {pack / mean:.1f} whole sequences a pack of {pack} tokens; none sees another"
@@ -62,18 +63,17 @@ def choose_batches(
 def _padded(
     settings: Settings,
     share: int,
-    limit: int,
-    tokens: int,
+    wanted: int,
     checkpointing: bool,
     why: str,
     story: Story,
 ) -> Batches:
-    """Batches of single sequences: `share` of them per step, about `tokens` tokens at once."""
+    """Batches of single sequences: `share` of them per step, about `wanted` at once."""
     story.decide("packing", False, why)
-    most = settings.micro_batch or max(1, tokens // limit)
+    most = settings.micro_batch or max(1, wanted)
     micro = max(size for size in range(1, share + 1) if share % size == 0 and size <= most)
     if settings.micro_batch is None:
-        reason = f"divides {share}, with at most {max(tokens, limit)} tokens in a forward pass"
+        reason = f"divides {share}; more sequences at once would gain nothing, or not fit"
     elif micro != settings.micro_batch:
         reason = f"the largest divisor of {share} within the {settings.micro_batch} asked for"
     else:

@@ -40,7 +40,7 @@ class Settings:
     lora_alpha: int | None = None
     lora_dropout: float | None = None
     micro_batch: int | None = None  # sequences per forward pass
-    schedule: str = "cosine"
+    schedule: str = "linear"
     warmup: float = 0.03  # share of all steps
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
@@ -183,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--from", dest="adapter_path", type=Path, metavar="DIR", help="go on from this adapter")
     add("--epochs", type=_positive, help="passes over the training rows")
     add("--learning-rate", type=_positive)
-    add("--schedule", choices=("cosine", "linear", "constant"))
+    add("--schedule", choices=("linear", "cosine", "constant"))
     add("--warmup", type=_share, help="share of all steps, 0 to 1")
     add("--weight-decay", type=_at_least_zero)
     add("--max-grad-norm", type=_positive)

@@ -9,12 +9,12 @@ from torch.utils.data import Sampler
 class StepSampler(Sampler[int]):
     """Rows in an order that follows from seed and epoch alone.
 
-    Steps of `batch` rows hold rows of similar length, so that little is padding; which rows make a
-    step does not depend on how the machine cuts it into micro-batches. The shorter last step of an
-    epoch stays last.
+    Which rows make a step is left to chance. Steps of rows of similar length would need less
+    padding, but short rows would then weigh more than their tokens (each step's loss is the mean of
+    its own), and what is learned is worse: see docs/performance.md. Within a step the rows stand by
+    length, so that those of a micro-batch are alike; how the machine cuts a step into micro-batches
+    changes nothing.
     """
-
-    WINDOW = 16  # steps whose rows are sorted by length among themselves
 
     def __init__(self, lengths: Sequence[int], batch: int, seed: int, epoch: Callable[[], int]):
         self._lengths = lengths
@@ -28,12 +28,5 @@ class StepSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         random = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch())
         order = torch.randperm(len(self), generator=random).tolist()
-        window = self._batch * self.WINDOW
-        steps = []
-        for start in range(0, len(order), window):
-            rows = sorted(order[start : start + window], key=lambda row: self._lengths[row])
-            steps += [rows[at : at + self._batch] for at in range(0, len(rows), self._batch)]
-        short = [steps.pop()] if len(steps[-1]) < self._batch else []
-        shuffled = [steps[index] for index in torch.randperm(len(steps), generator=random).tolist()]
-        for step in shuffled + short:
-            yield from step
+        for start in range(0, len(order), self._batch):
+            yield from sorted(order[start : start + self._batch], key=self._lengths.__getitem__)
