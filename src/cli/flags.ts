@@ -44,7 +44,7 @@ const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
   effectiveBatch: number("sequences per optimizer step"),
   microBatch: number("sequences per forward pass (what fits)"),
   learningRate: number("the highest learning rate"),
-  schedule: text("NAME", "learning rate: linear, cosine or constant"),
+  schedule: text("NAME", "learning rate: trapezoid, linear, cosine or constant"),
   warmup: number("share of the steps that warms up, 0 to 1"),
   weightDecay: number("weight decay"),
   maxGradNorm: number("gradients are clipped to this norm"),

@@ -23,8 +23,8 @@ export interface UserConfig {
   microBatch?: number;
   /** The highest step size. Default: 2e-4 for lora, 2e-5 for full. */
   learningRate?: number;
-  /** How the learning rate falls after the warm-up. Default: linear */
-  schedule?: "linear" | "cosine" | "constant";
+  /** How the learning rate falls. Default: trapezoid (in the last fifth of the steps) */
+  schedule?: "trapezoid" | "linear" | "cosine" | "constant";
   /** Share of the steps that warms up, 0 to 1. Default: 0.03 */
   warmup?: number;
   /** Pull of the weights towards zero (AdamW). Default: 0 */

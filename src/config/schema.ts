@@ -57,7 +57,7 @@ const settings = {
   effectiveBatch: positive,
   microBatch: positive,
   learningRate: z.number().positive(),
-  schedule: z.enum(["linear", "cosine", "constant"]),
+  schedule: z.enum(["trapezoid", "linear", "cosine", "constant"]),
   warmup: share,
   weightDecay: z.number().nonnegative(),
   maxGradNorm: z.number().positive(),

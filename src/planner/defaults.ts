@@ -33,8 +33,8 @@ export function defaultsFor(facts: Facts): Defaults {
     epochs: epochs(facts),
     effectiveBatch: effectiveBatch(facts),
     learningRate: learningRate(facts),
-    // Defazio et al., When, Why and How Much?, 2023; Bergsma et al., Straight to Zero, 2025.
-    schedule: { value: "linear", reason: "falls straight to zero: as good as cosine, or better" },
+    // Hägele et al., Scaling Laws and Compute-Optimal Training Beyond Fixed Durations, 2024.
+    schedule: { value: "trapezoid", reason: "learns at the full rate until the last fifth" },
     warmup: { value: 0.03, reason: "a few steps, until Adam knows the gradients" },
     weightDecay: { value: 0, reason: "fine-tuning is too short to need it" },
     maxGradNorm: { value: 1, reason: "clips the rare wild gradient" },

@@ -22,7 +22,7 @@ export interface TrainerSettings {
   readonly effectiveBatch: number;
   readonly microBatch: number | null;
   readonly learningRate: number;
-  readonly schedule: "linear" | "cosine" | "constant";
+  readonly schedule: "trapezoid" | "linear" | "cosine" | "constant";
   readonly warmup: number;
   readonly weightDecay: number;
   readonly maxGradNorm: number;

@@ -46,7 +46,7 @@ export interface Recipe {
     /** Sequences per optimizer step, whatever the micro-batch. */
     readonly effectiveBatch: number;
     readonly learningRate: number;
-    readonly schedule: "linear" | "cosine" | "constant";
+    readonly schedule: "trapezoid" | "linear" | "cosine" | "constant";
     /** Share of all steps that warms up, 0 to 1. */
     readonly warmup: number;
     readonly weightDecay: number;

@@ -15,7 +15,7 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const method = z.enum(methods);
 const overlong = z.enum(overlongs);
 const keep = z.enum(keeps);
-const schedule = z.enum(["linear", "cosine", "constant"]);
+const schedule = z.enum(["trapezoid", "linear", "cosine", "constant"]);
 const share = z.number().min(0).max(1);
 
 export const recipeSchema: z.ZodType<Recipe> = z.strictObject({

@@ -9,16 +9,22 @@ import signal
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import jsonschema
 import pytest
 import torch
 from safetensors.torch import load_file
 from support import TRAINER, Recorder, make_task, names, rows, run
+from transformers import get_scheduler
 
 from moxi_train.finetune import main as program
 from moxi_train.finetune import tiny
+from moxi_train.finetune.arguments import arguments, set_schedule
+from moxi_train.finetune.batches import Batches
+from moxi_train.finetune.config import Settings
 from moxi_train.finetune.data import IGNORED
+from moxi_train.finetune.model import Machine
 
 SCHEMA = json.loads((TRAINER.parent / "schema" / "event.json").read_text("utf-8"))
 STAMP = {
@@ -416,3 +422,33 @@ def test_plain_transformers_and_peft_load_the_artifacts_and_answer(adapted, tmp_
     )
     assert child.returncode == 0, child.stderr
     assert child.stdout.splitlines() == [repr(text) for text in told]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("trapezoid", [0, 0.5, *[1] * 9, 1, 2 / 3, 1 / 3]),
+        ("linear", [0, 0.5, *[1 - at / 12 for at in range(12)]]),
+        ("constant", [0, 0.5, *[1] * 12]),
+    ],
+)
+def test_the_learning_rate_rises_and_falls_as_its_schedule_says(schedule, expected):
+    """14 steps, a tenth of them (rounded up) to warm up: a trapezoid falls in the last fifth."""
+    settings = Settings("m", "full", 1, 4, 2e-3, 4, 7, schedule=schedule, warmup=0.1)
+    args = arguments(settings, Machine("cpu", 1, 0), Batches(1, 1, None, False, 1), Path("unused"))
+    set_schedule(args, settings, 14)
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.AdamW([weight], lr=settings.learning_rate)
+    scheduler = get_scheduler(
+        args.lr_scheduler_type,
+        optimizer,
+        num_warmup_steps=args.get_warmup_steps(14),
+        num_training_steps=14,
+        scheduler_specific_kwargs=args.lr_scheduler_kwargs,
+    )
+    rates = []
+    for _ in range(14):
+        rates.append(optimizer.param_groups[0]["lr"] / settings.learning_rate)
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx(expected)

@@ -121,6 +121,15 @@ def test_every_tracker_has_its_callback_in_transformers():
     assert all(hasattr(integrations, name) for name in trackers.CALLBACKS.values())
 
 
+def test_trackers_get_metrics_and_not_what_is_printed_nor_code(tmp_path, monkeypatch):
+    """Printed answers are text of the rows. Seen on both libraries; these are their own names."""
+    monkeypatch.setenv("COMET_AUTO_LOG_CODE", "true")  # somebody wants it
+    run(make_task(tmp_path, epochs=1, trackers=("wandb",)))
+    expected = {"WANDB_CONSOLE": "off", "WANDB_DISABLE_CODE": "true", "WANDB_DISABLE_GIT": "true"}
+    expected |= {"COMET_AUTO_LOG_OUTPUT_LOGGER": "false", "COMET_AUTO_LOG_CODE": "true"}
+    assert expected.items() <= os.environ.items()
+
+
 def test_a_key_goes_only_to_the_run_that_asked_for_its_tracker(tmp_path, monkeypatch):
     (tmp_path / "input/data").mkdir(parents=True)
     keys = ("WANDB_API_KEY", "COMET_API_KEY", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY")

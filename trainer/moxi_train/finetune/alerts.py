@@ -6,13 +6,12 @@ reason. One that fires on a healthy run costs more than one that comes late.
 
 import math
 from collections import deque
-from statistics import fmean, median, stdev, variance
+from statistics import fmean, median, stdev
 
 from .events import Story
+from .flat import Flatness
 
 WINDOW = 20  # steps that a mean is taken over: single steps differ by their rows
-FLAT = 0.99  # of the first losses: sensible rates win far more than 1 % in a tenth of a run
-FLAT_SURELY = 0.03  # of the training loss, with the noise of differing rows at its worst
 EXPLODED = 10  # times the usual gradient; clipping alone deals with a single spike, hence IN_A_ROW
 IN_A_ROW = 3
 DIVERGED = 1.5  # times the lowest mean so far, and half a nat more, both beyond the noise
@@ -27,9 +26,8 @@ class Watch:
 
     def __init__(self, story: Story, steps: int, warmup_steps: int):
         self._story = story
-        self._judged_flat = False
-        self._flat_at = max(warmup_steps + 3 * WINDOW, steps // 10)
-        self._all: list[float] = []
+        self._flatness = Flatness(max(warmup_steps + 3 * WINDOW, steps // 10))
+        self._from_the_start = False  # a run that goes on has fallen before
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._norms: deque[float] = deque(maxlen=WINDOW)
         self._times: deque[tuple[float, float]] = deque(maxlen=WINDOW)
@@ -43,8 +41,9 @@ class Watch:
         """After an optimizer step: `waited` of its `seconds` went into loading its rows."""
         self._losses.append(loss)
         self._times.append((seconds, waited))
-        if not self._judged_flat:
-            self._all.append(loss)
+        self._from_the_start |= step == 1
+        if self._from_the_start:
+            self._judge_flat(loss)
         if grad_norm is not None:
             self._judge_gradients(step, grad_norm)
         self._judge_loss(step)
@@ -106,25 +105,16 @@ class Watch:
                 f" (means of {WINDOW} steps, now step {step})",
                 "Lower learningRate, or raise warmup.",
             )
-        if not self._judged_flat and len(self._all) >= self._flat_at:
-            self._judge_flat()
 
-    def _judge_flat(self) -> None:
-        """Flat is what has not fallen by 3 %, as far as the noise lets one say."""
-        third = len(self._all) // 3
-        first, last = self._all[:third], self._all[-third:]
-        before, after = fmean(first), fmean(last)
-        error = math.sqrt((variance(first) + variance(last)) / third)
-        self._judged_flat = before - after > 3 * error
-        fallen = len(self._held_out) > 1 and self._held_out[-1][1] < FLAT * self._held_out[0][1]
-        flat = before - after < (1 - FLAT) * before
-        if flat and before - after + 3 * error < FLAT_SURELY * before and not fallen:
-            self._judged_flat = True
+    def _judge_flat(self, loss: float) -> None:
+        scored = [held_out for _, held_out, _ in self._held_out]
+        known = (scored[0], scored[-1]) if len(scored) > 1 else None
+        flat = self._flatness.step(loss, known)
+        if flat is not None:
             self._story.alert(
                 "warning",
                 "loss-flat",
-                f"the loss has not fallen in {len(self._all)} steps"
-                f" ({before:.3f} at first, {after:.3f} now)",
+                flat,
                 "Raise learningRate, and check that the answers follow from the prompts.",
             )
 

@@ -48,7 +48,7 @@ class Outcome:
 
 def save(model: Any, tokenizer: Any, task: Task, outcome: Outcome, story: Story) -> None:
     """Writes the artifact aside and puts it into place, at `task.artifact`, when it is whole."""
-    from .train import save_weights
+    from .resumable import save_weights
 
     kind = "model" if task.settings.method == "full" else "adapter"
     record = _record(task, outcome, kind, story.decisions)

@@ -18,6 +18,7 @@ TRACKERS = ("tensorboard", "wandb", "mlflow", "comet", "trackio")
 METHODS = ("lora", "qlora", "full")
 KEEPS = ("best", "last")
 OVERLONG = ("drop", "truncate", "error")
+SCHEDULES = ("trapezoid", "linear", "cosine", "constant")
 
 PROGRAM = "python -m moxi_train.finetune.main"
 
@@ -40,7 +41,7 @@ class Settings:
     lora_alpha: int | None = None
     lora_dropout: float | None = None
     micro_batch: int | None = None  # sequences per forward pass
-    schedule: str = "linear"
+    schedule: str = "trapezoid"  # how the learning rate falls: see `arguments`
     warmup: float = 0.03  # share of all steps
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
@@ -183,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--from", dest="adapter_path", type=Path, metavar="DIR", help="go on from this adapter")
     add("--epochs", type=_positive, help="passes over the training rows")
     add("--learning-rate", type=_positive)
-    add("--schedule", choices=("linear", "cosine", "constant"))
+    add("--schedule", choices=SCHEDULES)
     add("--warmup", type=_share, help="share of all steps, 0 to 1")
     add("--weight-decay", type=_at_least_zero)
     add("--max-grad-norm", type=_positive)

@@ -101,12 +101,21 @@ def _defaults(run: str, folder: Path) -> None:
         "WANDB_RUN_ID": run,
         "WANDB_RESUME": "allow",
         "WANDB_DIR": folder,
+        # Metrics and settings, no more: what is printed has text of the rows in it.
+        "WANDB_CONSOLE": "off",
+        "WANDB_DISABLE_CODE": "true",
+        "WANDB_DISABLE_GIT": "true",
         "MLFLOW_EXPERIMENT_NAME": "moxi",
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 2,
         "MLFLOW_HTTP_REQUEST_TIMEOUT": 10,
         "COMET_PROJECT_NAME": "moxi",
         "COMET_OFFLINE_DIRECTORY": folder / "comet",
+        "COMET_AUTO_LOG_OUTPUT_LOGGER": "false",
+        "COMET_AUTO_LOG_CODE": "false",
+        "COMET_AUTO_LOG_GIT_METADATA": "false",
+        "COMET_AUTO_LOG_GIT_PATCH": "false",
+        "COMET_AUTO_LOG_ENV_DETAILS": "false",
         "TRACKIO_DIR": folder / "trackio",
     }
     folder.mkdir(parents=True, exist_ok=True)

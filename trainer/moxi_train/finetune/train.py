@@ -18,27 +18,24 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft.helpers import disable_input_dtype_casting
-from torch.nn.functional import cross_entropy
 from transformers import PrinterCallback, TrainerState
-from trl import SFTConfig, SFTTrainer
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from . import checkpoint, random_state
+from . import checkpoint
 from .alerts import Watch
+from .arguments import arguments, set_schedule
 from .batches import Batches
 from .callbacks import Rhythm, Stop, Storyteller
 from .checkpoint import Checkpoint
 from .config import Settings
-from .data import IGNORED, Sample
+from .data import Sample
 from .errors import TrainingError, is_out_of_memory
 from .events import Story
+from .loss import answers_loss, eval_batches, trained_tokens
 from .model import Machine, keep_precise
 from .order import StepSampler
+from .resumable import TRAINER_STATE, ResumableTrainer
 from .scores import best_step, evaluations_since_best, loss_at, ranked
 
-KEPT_CHECKPOINTS = 2
-TRAINER_STATE = "trainer_state.json"
-RANDOM_STATES = "random_states.pt"  # of every process
 NEVER_LEARNED = {  # settings that change no step
     *("model_path", "micro_batch", "gradient_checkpointing", "keep", "early_stopping", "prompts"),
     "trackers",
@@ -50,8 +47,8 @@ class _GivenUp(Exception):
     """A step took too long for a process that was asked to stop."""
 
 
-class Trainer(SFTTrainer):
-    """SFTTrainer on rows that are tokenised and masked already."""
+class Trainer(ResumableTrainer):
+    """Trains on rows that are tokenised and masked already."""
 
     def __init__(
         self,
@@ -72,20 +69,18 @@ class Trainer(SFTTrainer):
 
         `sample` answers the prompts with the weights of a step.
         """
-        self._story = story
         self._stop = stop
         self._settings = settings
         self._batches = batches
         self._sample = sample
-        self._whole: dict[str, Any] | None = None  # of the last whole step, beside its weights
-        self._random_states: list[Any] = []
-        self._checkpoints = checkpoints
-        self._task = task_hash(settings, train)
         self._step_rows = batches.micro * batches.accumulation * machine.processes
         super().__init__(
+            checkpoints,
+            task_hash(settings, train),
+            story,
             model=model,
             processing_class=tokenizer,
-            args=_arguments(settings, machine, batches, checkpoints),
+            args=arguments(settings, machine, batches, checkpoints),
             train_dataset=Dataset.from_dict(
                 {
                     "input_ids": [each.ids for each in train],
@@ -107,7 +102,7 @@ class Trainer(SFTTrainer):
         self.model_accepts_loss_kwargs = True
         per_epoch = math.ceil(len(self.train_dataset) / self._step_rows)
         self.steps = math.ceil(per_epoch * settings.epochs)
-        self.args.warmup_steps = math.ceil(self.steps * settings.warmup)
+        set_schedule(self.args, settings, self.steps)
         reason = f"{settings.epochs:g} times {len(train)} sequences"
         story.decide("steps", self.steps, f"{reason}, {settings.effective_batch} a step")
         self._rhythm = Rhythm.of(self.steps, settings, story)
@@ -117,7 +112,7 @@ class Trainer(SFTTrainer):
         self._storyteller = Storyteller(story, stop, self._rhythm, watch, self._begin)
         self.add_callback(self._storyteller)
         self._held_out_rows = len(held_out)
-        self._held_out = _eval_batches(held_out, batches.evaluation, tokenizer.pad_token_id)
+        self._held_out = eval_batches(held_out, batches.evaluation, tokenizer.pad_token_id)
 
     def start(self, resumed: Checkpoint | None) -> None:
         """Trains to the end, from the start or from a checkpoint of the same task."""
@@ -234,21 +229,8 @@ class Trainer(SFTTrainer):
     ) -> torch.Tensor:
         if self.args.device.type == "cuda":
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        # TRL's fused head needs Triton. Without it, it scores every position in several passes and
-        # throws those of prompts and padding away; here the head sees none before the first answer.
-        labels = inputs["labels"][:, 1:]
-        first = int((labels != IGNORED).any(dim=0).int().argmax())
-        positions = torch.arange(first, labels.shape[1], device=labels.device)
-        seen = {name: value for name, value in inputs.items() if name != "labels"}
-        logits = model(**seen, logits_to_keep=positions, use_cache=False).logits
-        loss = cross_entropy(
-            logits.flatten(0, 1).float(),
-            labels[:, first:].flatten(),
-            ignore_index=IGNORED,
-            reduction="sum",
-        )
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        return loss / num_items_in_batch * processes
+        return answers_loss(model, inputs) / num_items_in_batch * processes
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
@@ -307,7 +289,7 @@ class Trainer(SFTTrainer):
                     self.model, inputs, num_items_in_batch=torch.ones((), device=self.args.device)
                 )
             total += torch.tensor(
-                [loss.item() / self.accelerator.num_processes, _trained(batch["labels"])]
+                [loss.item() / self.accelerator.num_processes, trained_tokens(batch["labels"])]
             )
         if self.args.world_size > 1:
             total = self.accelerator.reduce(total.to(self.args.device))
@@ -327,134 +309,9 @@ class Trainer(SFTTrainer):
         )
         return metrics
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Writes what a resume needs; without room for it, training goes on and says so."""
-        self._random_states = self._gather(random_state.capture())
-        if not self.args.should_save:
-            return
-        try:
-            self._write_checkpoint()
-        except Exception as error:
-            if not checkpoint.is_disk_full(error):
-                raise
-            newest, _ = checkpoint.newest_valid(self._checkpoints)
-            kept = "none is there yet" if newest is None else f"that of step {newest.step} is kept"
-            self._story.alert(
-                "warning",
-                "checkpoint-unwritten",
-                f"no room for the checkpoint of step {self.state.global_step}: {kept}",
-                "Free some space on the disk: a run that ends now goes on from the older one.",
-            )
-
-    def _save_before(self) -> None:
-        """Writes the checkpoint of the last whole step when the one after it is given up.
-
-        Its weights are still in place; what went on was the generators and the tokens seen.
-        """
-        if self._whole is None:
-            return  # no step since the start, or since the checkpoint that was resumed
-        random_state.restore(self._whole["random"])
-        self.state.num_input_tokens_seen = self._whole["tokens"]
-        if checkpoint.find(self._checkpoints, self.state.global_step) is None:
-            self._save_checkpoint(self.model, None)
-
-    def _gather(self, mine: Any) -> list[Any]:
-        """One object of every process, in their order."""
-        if self.args.world_size == 1:
-            return [mine]
-        everyone: list[Any] = [None] * self.args.world_size
-        torch.distributed.all_gather_object(everyone, mine)
-        return everyone
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        torch.save(self._random_states, Path(output_dir) / RANDOM_STATES)
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            states = torch.load(Path(checkpoint) / RANDOM_STATES, weights_only=True)
-            # Another number of devices draws other numbers anyway.
-            random_state.restore(states[self.args.process_index % len(states)])
-
-    def _maybe_log_save_evaluate(self, *given: Any, **named: Any) -> None:
-        super()._maybe_log_save_evaluate(*given, **named)
-        self._whole = {
-            "random": random_state.capture(),
-            "tokens": self.state.num_input_tokens_seen,
-        }
-
-    def _write_checkpoint(self) -> None:
-        step = self.state.global_step
-        with checkpoint.writing(self._checkpoints, step, self._task) as folder:
-            save_weights(self.accelerator.unwrap_model(self.model), folder)
-            self._save_optimizer_and_scheduler(str(folder))
-            self._save_scaler(str(folder))
-            self._save_rng_state(str(folder))
-            self.state.save_to_json(str(folder / TRAINER_STATE))
-        done = self._checkpoints / f"step-{step:06d}"
-        self._story.emit(
-            "checkpoint", step=step, name=done.name, bytes=checkpoint.folder_bytes(done)
-        )
-        checkpoint.prune(self._checkpoints, KEPT_CHECKPOINTS, best_step(self.state.log_history))
-
-
-def save_weights(model: Any, folder: Path) -> None:
-    """The model, or of an adapted one the adapter alone, in safetensors."""
-    # PEFT would ask the hub whether the base's embedding was resized; ours never is.
-    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
-    model.save_pretrained(folder, **options)
-
 
 def task_hash(settings: Settings, train: Sequence[Sample]) -> str:
     """Equal for runs that learn the same from the same tokens, wherever and however watched."""
     learned = {name: value for name, value in asdict(settings).items() if name not in NEVER_LEARNED}
     rows = [(sample.ids, sample.labels) for sample in train]
     return hashlib.sha256(json.dumps([learned, rows], sort_keys=True).encode()).hexdigest()
-
-
-def _arguments(settings: Settings, machine: Machine, batches: Batches, folder: Path) -> SFTConfig:
-    on_gpu = machine.kind == "cuda"
-    schedule = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
-    packing: dict[str, Any] = {"dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None}
-    if batches.pack is not None:
-        packing = {"packing": True, "packing_strategy": "bfd", "max_length": batches.pack}
-    return SFTConfig(
-        output_dir=str(folder),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=batches.micro,
-        gradient_accumulation_steps=batches.accumulation,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=schedule,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        seed=settings.seed,
-        use_cpu=machine.kind == "cpu",
-        bf16=on_gpu and torch.cuda.is_bf16_supported(including_emulation=False),
-        activation_checkpointing=batches.checkpointing,
-        dataloader_pin_memory=on_gpu,
-        # Packs have no padding, and no attention mask to count by.
-        include_num_input_tokens_seen="non_padding" if batches.pack is None else "all",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        # Evaluations and checkpoints come from our callback.
-        eval_strategy="no",
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        **packing,
-    )
-
-
-def _eval_batches(samples: Sequence[Sample], size: int, pad: int) -> list[dict[str, torch.Tensor]]:
-    """Padded batches of similar lengths. No loader: it would use up random numbers of training."""
-    collate = DataCollatorForLanguageModeling(pad_token_id=pad)
-    ordered = sorted(samples, key=lambda sample: len(sample.ids))
-    return [
-        collate(
-            [{"input_ids": each.ids, "labels": each.labels} for each in ordered[at : at + size]]
-        )
-        for at in range(0, len(ordered), size)
-    ]
-
-
-def _trained(labels: torch.Tensor) -> int:
-    return int((labels[:, 1:] != IGNORED).sum())
