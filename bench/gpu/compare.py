@@ -3,6 +3,8 @@
     node scripts/python.ts bench/gpu/compare.py [--models llama-3.2-1b ...] [--steps 30]
     node scripts/python.ts bench/gpu/compare.py --models small      without a GPU: whether it runs
 
+Writes a table and the figures into bench/results/, named after the device.
+
 The weights are random, so nothing is downloaded; speed and memory do not depend on their values.
 Both sides train LoRA (rank 16, every linear layer) on the same rows with the same learning rate and
 batch. Ours is the real program with what its rules choose; the peer is TRL's SFTTrainer with its
@@ -20,7 +22,7 @@ What is told of each side:
                           B; L layers, q = heads x head size, S = sum of squared lengths by the
                           sum of lengths); N counts matrix weights, the head among them and the
                           input embedding not. Recomputation by checkpointing does not count.
-  peakMemoryBytes         torch.cuda.max_memory_allocated
+  peakMemoryBytes         torch.cuda.max_memory_allocated; without a GPU that of the process
   firstStepSeconds        from the start of the process to the end of the first step
 """
 
@@ -75,6 +77,10 @@ PEAKS = {
     "L4": 121,
     "A10G": 70,
 }
+NO_GPU = (
+    "**No GPU: a model of toy size on a CPU, on a machine that did other work too.** It shows that"
+    " the script runs to its end; the figures say nothing of a GPU."
+)
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'] + ' ' + message['content'] + ' end ' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ 'assistant ' }}{% endif %}"
@@ -85,7 +91,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     real = [name for name in MODELS if name != "small"]
     parser.add_argument("--models", nargs="+", choices=MODELS, default=real)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, help="default: 30, without a GPU 6")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results")
     parser.add_argument("--worker", choices=("moxi", "trl"))
     parser.add_argument("--folder", type=Path)
@@ -95,24 +101,29 @@ def main():
         told = {"moxi": train_moxi, "trl": train_trl}[flags.worker](flags.folder, flags.started)
         (flags.folder / f"{flags.worker}.json").write_text(json.dumps(told))
         return
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    steps = flags.steps or (6 if device == "CPU" else 30)
     results = []
     for name in flags.models:
         with tempfile.TemporaryDirectory() as folder:
-            facts = prepare(Path(folder), name, flags.steps)
+            facts = prepare(Path(folder), name, steps)
             sides = {side: measure(side, Path(folder)) for side in ("moxi", "trl")}
         for told in sides.values():
             told.update(rates(told, facts))
         results.append({"model": name, **facts, **sides})
-        print_rows(results[-1])
-    import torch
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     at = datetime.datetime.now(datetime.UTC)
+    note = None if device != "CPU" else NO_GPU
+    told = {"device": device, "note": note, "at": at.isoformat(timespec="seconds")}
+    told |= {"versions": versions(), "results": results}
+    text = table(told)
     flags.out.mkdir(parents=True, exist_ok=True)
-    path = flags.out / f"{device.lower().replace(' ', '-')}-{at:%Y%m%d-%H%M%S}.json"
-    told = {"device": device, "at": at.isoformat(timespec="seconds"), "versions": versions()}
-    path.write_text(json.dumps({**told, "results": results}, indent=2) + "\n")
-    print(f"\n{path}")
+    models = "-small" if flags.models == ["small"] else ""
+    path = flags.out / f"{device.lower().replace(' ', '-')}{models}-{at:%Y%m%d-%H%M%S}.json"
+    path.write_text(json.dumps(told, indent=2) + "\n")
+    path.with_suffix(".md").write_text(text)
+    print(f"{text}\n{path}")
 
 
 def prepare(folder, name, steps):
@@ -290,8 +301,10 @@ def train_trl(folder, started):
 def after(first):
     import torch
 
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-    return {"firstStepSeconds": first, "peakMemoryBytes": peak}
+    from moxi_train.finetune.callbacks import peak_memory
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return {"firstStepSeconds": first, "peakMemoryBytes": peak_memory(device)}
 
 
 def rates(told, facts):
@@ -312,21 +325,27 @@ def rates(told, facts):
     }
 
 
-def print_rows(result):
-    print(f"\n{result['model']}: {result['sequences']} sequences, {result['tokens']:,} tokens")
-    for side in ("moxi", "trl"):
-        told = result[side]
-        if "error" in told:
-            print(f"  {side:<5} {told['error']}")
-            continue
-        mfu = "MFU unknown" if told["mfu"] is None else f"MFU {told['mfu']:.1%}"
-        peak = told["peakMemoryBytes"]
-        memory = "" if peak is None else f"  {peak / 2**30:.1f} GiB"
-        print(
-            f"  {side:<5} {told['tokensPerSecond']:>10,.0f} tokens/s"
-            f"  {told['trainedTokensPerSecond']:>10,.0f} trained/s  {mfu}{memory}"
-            f"  first step after {told['firstStepSeconds']:.1f} s"
-        )
+def table(told):
+    lines = [f"# Ours beside plain TRL: {told['device']}, {told['at'][:10]}", ""]
+    lines += [told["note"], ""] if told["note"] else []
+    lines.append("| model | side | tokens/s | trained/s | MFU | peak memory | first step after |")
+    lines.append("|---|---|---|---|---|---|---|")
+    for result in told["results"]:
+        for side, name in (("moxi", "ours"), ("trl", "TRL")):
+            one = result[side]
+            if "error" in one:
+                lines.append(f"| {result['model']} | {name} | {one['error']} | | | | |")
+                continue
+            mfu = "unknown" if one["mfu"] is None else f"{one['mfu']:.1%}"
+            lines.append(
+                f"| {result['model']} | {name} | {one['tokensPerSecond']:,.0f}"
+                f" | {one['trainedTokensPerSecond']:,.0f} | {mfu}"
+                f" | {one['peakMemoryBytes'] / 2**30:.2f} GiB | {one['firstStepSeconds']:.1f} s |"
+            )
+    facts = [f"{each['model']}: {each['sequences']} sequences, {each['tokens']:,} tokens"
+             f" in {each['steps']} steps" for each in told["results"]]
+    versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
+    return "\n".join([*lines, "", *(f"- {fact}" for fact in facts), f"- {versions}"]) + "\n"
 
 
 def versions():

@@ -10,7 +10,7 @@ from statistics import fmean, variance
 
 LEAST = 0.03  # of the training loss: sensible rates win far more in a tenth of a run
 LEAST_HELD_OUT = 0.01  # of the held-out loss, which the same rows make every time
-SURE = 4.0  # standard errors: one look in 30,000 is wrong of a loss that falls by LEAST
+SURE = 4.0  # standard errors: one look in 30,000 errs when the means differ by LEAST
 SPREAD = 1.5  # times the steps of one look are those of the next: six looks until 500 steps
 
 
