@@ -500,7 +500,9 @@ def test_a_bucket_is_missing_elsewhere_or_a_strangers_before_permissions_are_jud
     with pytest.raises(ClientError) as far:
         nobody.client("s3").put_object(Bucket="far-away", Key="a", Body=b"")
     assert far.value.response["ResponseMetadata"]["HTTPStatusCode"] == 301
-    assert far.value.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == "eu-west-1"
+    assert (
+        far.value.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == "eu-west-1"
+    )
     for client in (nobody.client("s3"), cloud.client("s3")):
         with pytest.raises(ClientError) as denied:
             client.list_objects_v2(Bucket="foreign")
