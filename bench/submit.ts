@@ -43,7 +43,7 @@ if (!existsSync(python)) {
 const folder = mkdtempSync(join(tmpdir(), "moxi-bench-"));
 const cloud = await startCloud(await idleImage(folder));
 try {
-  const { account, env, roleArn } = await setUpAccount(cloud);
+  const { account, env } = await setUpAccount(cloud);
   for (const name of [
     "ml.g5.2xlarge for training job usage",
     "Number of instances across all training jobs",
@@ -98,7 +98,11 @@ try {
     const train = [
       process.execPath,
       program.replace(join(folder, "package"), join(project, "package")),
-      ...["train", "--dataset", "rows.json", "--json", "--yes"],
+      "train",
+      "--dataset",
+      "rows.json",
+      "--json",
+      "--yes",
     ];
     const run = (name: string, epochs: number) =>
       measure(
@@ -182,14 +186,16 @@ function readAsOutsider(started: string, env: Readonly<Record<string, string>>):
     encoding: "utf8",
   });
   if (status !== 0) throw new Error(`the SDK cannot read ${run}-a1: ${stderr}`);
-  const { image, channels, artifacts } = JSON.parse(stdout) as Record<string, object>;
-  const names = Object.keys(channels!).sort().join(", ");
-  if (names !== "eval, job, moxi, train" || !String(image).includes("/rehearsal@sha256:")) {
+  const { image, channels, artifacts } = JSON.parse(stdout) as {
+    image: string;
+    channels: object;
+    artifacts: string;
+  };
+  const names = Object.keys(channels).sort().join(", ");
+  if (names !== "eval, job, moxi, train" || !image.includes("/rehearsal@sha256:")) {
     throw new Error(`the SDK reads ${run}-a1 as ${stdout}`);
   }
-  process.stdout.write(
-    `\nthe SDK reads the job: channels ${names}; artifacts in ${String(artifacts)}\n`,
-  );
+  process.stdout.write(`\nthe SDK reads the job: channels ${names}; artifacts in ${artifacts}\n`);
 }
 
 /** Seconds until a command says the words that mean the job is accepted. */

@@ -26,7 +26,7 @@ try {
     ["kernel/index.ts", "--baseDir", root, "-o", binary, ...options, ...memory],
     {},
   );
-  if (error !== null) throw new Error(`the kernel cannot be built: ${String(stderr)}`);
+  if (error !== null) throw new Error(`the kernel cannot be built: ${stderr.toString()}`);
   const base64 = (await readFile(binary)).toString("base64");
   const text = `// Built from kernel/ by scripts/kernel.ts.\nexport const wasm =\n  "${base64}";\n`;
   const stale = text !== (await readFile(target, "utf8").catch(() => ""));

@@ -1,8 +1,6 @@
 // Accounts that lack one thing each: `train` says so before a byte is sent, with the right exit
 // code; what it prints mends it as printed, or names who can.
 import { execFile } from "node:child_process";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import {
@@ -187,7 +185,7 @@ interface Broken {
   /** Of the message. */
   readonly says: RegExp;
   /** What AWS does after a request, or has been told elsewhere. */
-  readonly then?: (world: World) => Promise<void>;
+  readonly afterwards?: (world: World) => Promise<void>;
 }
 
 describe("mended by the printed command", () => {
@@ -290,7 +288,7 @@ describe("mended by the printed command", () => {
       },
       code: "E_AWS_QUOTA",
       says: /^the quota "ml.g5.xlarge for training job usage" is 0 in us-east-1$/,
-      then: () => quota(onDemand("ml.g5.xlarge"), 1).then(() => {}),
+      afterwards: () => quota(onDemand("ml.g5.xlarge"), 1).then(() => {}),
     },
     "a spot quota of 0": {
       build: async () => {
@@ -299,7 +297,7 @@ describe("mended by the printed command", () => {
       },
       code: "E_AWS_QUOTA",
       says: /^the quota "ml.g5.2xlarge for spot training job usage" is 0 in us-east-1$/,
-      then: () => quota("ml.g5.2xlarge for spot training job usage", 1).then(() => {}),
+      afterwards: () => quota("ml.g5.2xlarge for spot training job usage", 1).then(() => {}),
     },
     "a quota that another job uses": {
       build: async () => {
@@ -309,7 +307,7 @@ describe("mended by the printed command", () => {
       },
       code: "E_AWS_QUOTA",
       says: /^the quota "ml.g4dn.xlarge for training job usage" is 1 in us-east-1, and 1 runs now$/,
-      then: () => quota(onDemand("ml.g4dn.xlarge"), 2).then(() => {}),
+      afterwards: () => quota(onDemand("ml.g4dn.xlarge"), 2).then(() => {}),
     },
     "the account's cap over all types": {
       build: async () => {
@@ -320,11 +318,11 @@ describe("mended by the printed command", () => {
       },
       code: "E_AWS_QUOTA",
       says: /^the quota "Number of instances across all spot training jobs" is 1 in us-east-1, and 1 runs now$/,
-      then: () => quota(allOf("spot "), 20).then(() => {}),
+      afterwards: () => quota(allOf("spot "), 20).then(() => {}),
     },
   };
 
-  test.for(Object.entries(cases))("%s", async ([, { build, code, says, then }]) => {
+  test.for(Object.entries(cases))("%s", async ([, { build, code, says, afterwards }]) => {
     const world = await build();
     const found = await refusal(world);
     expect(found.message).toMatch(says);
@@ -334,7 +332,7 @@ describe("mended by the printed command", () => {
       expect(command).not.toContain("\n");
       await type(command!);
     }
-    await then?.(world);
+    await afterwards?.(world);
     const { checks } = await dryRun(contextOf(world), settings(world));
     expect(checks.filter(({ result }) => result === "failed")).toEqual([]);
   });

@@ -1,5 +1,3 @@
-import { NodeHttpHandler } from "@smithy/node-http-handler";
-import { createAgents } from "./agents.ts";
 import { credentialSource } from "./credentials.ts";
 import type { CredentialSource } from "./credentials.ts";
 import type { Doing } from "./errors.ts";
@@ -39,13 +37,13 @@ export interface ClientParts {
   readonly settings: AwsSettings;
   readonly credentials: CredentialSource;
   /** The configuration that all SDK clients share; `serviceId` names the endpoint's variable. */
-  config(serviceId: string): ClientConfig;
+  config(serviceId: string): Promise<ClientConfig>;
   /** Runs one call; whatever it throws becomes a MoxiError that names what was tried. */
   attempt<T>(doing: string, call: () => Promise<T>): Promise<T>;
   onClose(close: () => void): void;
 }
 
-type ClientConfig = ReturnType<typeof clientConfig>;
+type ClientConfig = Awaited<ReturnType<typeof clientConfig>>;
 
 /**
  * Opens AWS as the environment, `.env` and the shared config files say. Nothing is sent yet.
@@ -97,7 +95,14 @@ interface ConfigParts {
   readonly signal: AbortSignal | undefined;
 }
 
-function clientConfig(serviceId: string, { settings, credentials, closers, signal }: ConfigParts) {
+async function clientConfig(
+  serviceId: string,
+  { settings, credentials, closers, signal }: ConfigParts,
+) {
+  const [{ NodeHttpHandler }, { createAgents }] = await Promise.all([
+    import("@smithy/node-http-handler"),
+    import("./agents.ts"),
+  ]);
   const { http, https } = createAgents(settings.network);
   closers.push(() => {
     http.destroy();

@@ -12,7 +12,7 @@ export type Ecr = Awaited<ReturnType<typeof openEcr>>;
 
 /** Container images in a registry. */
 export async function openEcr(parts: ClientParts) {
-  const client = new ECRClient(parts.config("ecr"));
+  const client = new ECRClient(await parts.config("ecr"));
   parts.onClose(() => client.destroy());
   // Asked by its tag for the plan, an image is known by its digest when the checks ask for that.
   const asked = new Map<string, Promise<string | undefined>>();

@@ -18,7 +18,7 @@ export type Iam = Awaited<ReturnType<typeof openIam>>;
 
 /** Roles, and what policies allow. */
 export async function openIam(parts: ClientParts) {
-  const client = new IAMClient(parts.config("iam"));
+  const client = new IAMClient(await parts.config("iam"));
   parts.onClose(() => client.destroy());
   return {
     /** Undefined where there is no such role. */

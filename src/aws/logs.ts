@@ -16,7 +16,7 @@ export type Logs = Awaited<ReturnType<typeof openLogs>>;
 
 /** CloudWatch Logs, for reading. */
 export async function openLogs(parts: ClientParts) {
-  const client = new CloudWatchLogsClient(parts.config("cloudwatch_logs"));
+  const client = new CloudWatchLogsClient(await parts.config("cloudwatch_logs"));
   parts.onClose(() => client.destroy());
 
   return {

@@ -5,7 +5,7 @@ export type Pricing = Awaited<ReturnType<typeof openPricing>>;
 
 /** The price list. It is served in few regions and tells the prices of all. */
 export async function openPricing(parts: ClientParts) {
-  const config = parts.config("pricing");
+  const config = await parts.config("pricing");
   const client = new PricingClient({ ...config, region: "us-east-1" });
   parts.onClose(() => client.destroy());
   return {

@@ -15,7 +15,7 @@ export type Quotas = Awaited<ReturnType<typeof openQuotas>>;
 
 /** What an account may have of a service. */
 export async function openQuotas(parts: ClientParts) {
-  const client = new ServiceQuotasClient(parts.config("service_quotas"));
+  const client = new ServiceQuotasClient(await parts.config("service_quotas"));
   parts.onClose(() => client.destroy());
   return {
     /**

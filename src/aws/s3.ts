@@ -53,7 +53,7 @@ export interface Unfinished {
 export type S3 = Awaited<ReturnType<typeof openS3>>;
 
 export async function openS3(parts: ClientParts) {
-  const config = parts.config("s3");
+  const config = await parts.config("s3");
   const custom = "endpoint" in config;
   const client = new S3Client({
     ...config,

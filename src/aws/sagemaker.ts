@@ -59,7 +59,7 @@ export type SageMaker = Awaited<ReturnType<typeof openSageMaker>>;
 
 /** SageMaker's training jobs. */
 export async function openSageMaker(parts: ClientParts) {
-  const client = new SageMakerClient(parts.config("sagemaker"));
+  const client = new SageMakerClient(await parts.config("sagemaker"));
   parts.onClose(() => client.destroy());
 
   return {

@@ -7,7 +7,7 @@ export type Ssm = Awaited<ReturnType<typeof openSsm>>;
 
 /** Parameters of Systems Manager. */
 export async function openSsm(parts: ClientParts) {
-  const client = new SSMClient(parts.config("ssm"));
+  const client = new SSMClient(await parts.config("ssm"));
   parts.onClose(() => client.destroy());
   return {
     /** Stores a value, encrypted; "exists" where the name is taken, whose value stays as it is. */

@@ -11,7 +11,7 @@ export type Sts = Awaited<ReturnType<typeof openSts>>;
 
 /** Who the credentials belong to. */
 export async function openSts(parts: ClientParts) {
-  const client = new STSClient(parts.config("sts"));
+  const client = new STSClient(await parts.config("sts"));
   parts.onClose(() => client.destroy());
   return {
     /** Nobody can be denied this question: what fails is the credentials. */

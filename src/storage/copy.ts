@@ -1,5 +1,4 @@
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { formatCount, printable } from "../base/format.ts";
 import type { Aws } from "../aws/aws.ts";

@@ -113,7 +113,13 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
   function accountPlace(settled: CloudSettings, machine: Machine, asks: boolean): Place {
     const { region, bucket, roleArn, image, spot, fallbacks, kmsKey, warmPoolSeconds } = settled;
     return {
-      ...{ region, bucket, roleArn, image, spot, fallbacks, kmsKey },
+      region,
+      bucket,
+      roleArn,
+      image,
+      spot,
+      fallbacks,
+      kmsKey,
       warmPool: warmPoolSeconds !== null,
       instance: machine.name,
       job: "moxi-preflight-a1", // no run has its name yet, and policies know only the prefix
