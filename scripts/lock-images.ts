@@ -60,9 +60,21 @@ const platforms = [
 /** By a wheel's file name: its Requires-Dist and Requires-Python. */
 type Requirements = Record<string, { requires: string[]; python: string | null }>;
 const requirementsFile = join(trainer, "tests/wheel-requirements.json");
-const requirements: Requirements = existsSync(requirementsFile)
+const ofWheels: Requirements = existsSync(requirementsFile)
   ? (JSON.parse(readFileSync(requirementsFile, "utf8")) as Requirements)
   : {};
+
+const readRequirements = `
+import email, json, sys, zipfile
+from pathlib import Path
+told = {}
+for path in Path(sys.argv[1]).glob("*.whl"):
+    with zipfile.ZipFile(path) as wheel:
+        name = next(each for each in wheel.namelist() if each.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(wheel.read(name))
+    requires = [each for each in metadata.get_all("Requires-Dist") or [] if "extra ==" not in each]
+    told[path.name] = {"requires": requires, "python": metadata["Requires-Python"]}
+print(json.dumps(told))`;
 
 const asked = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const upgrade = process.argv.includes("--upgrade");
@@ -120,24 +132,12 @@ function keepRequirements(): void {
     .flatMap((file) => (JSON.parse(readFileSync(file, "utf8")) as ImageLock).wheels)
     .map(({ file }) => file);
   const kept = [...new Set(files)].sort().flatMap((file) => {
-    const known = requirements[file];
+    const known = ofWheels[file];
     return known === undefined ? [] : [[file, known] as const];
   });
   const text = JSON.stringify(Object.fromEntries(kept), null, 2);
   writeFileSync(requirementsFile, `${text}\n`);
 }
-
-const readRequirements = `
-import email, json, sys, zipfile
-from pathlib import Path
-told = {}
-for path in Path(sys.argv[1]).glob("*.whl"):
-    with zipfile.ZipFile(path) as wheel:
-        name = next(each for each in wheel.namelist() if each.endswith(".dist-info/METADATA"))
-        metadata = email.message_from_bytes(wheel.read(name))
-    requires = [each for each in metadata.get_all("Requires-Dist") or [] if "extra ==" not in each]
-    told[path.name] = {"requires": requires, "python": metadata["Requires-Python"]}
-print(json.dumps(told))`;
 
 function pinsOf(file: string): string {
   const { wheels } = JSON.parse(readFileSync(file, "utf8")) as ImageLock;
@@ -163,7 +163,7 @@ function chosenFiles(requirements: string, python: string, scratch: string): Loc
     more: ["--disable-pip-version-check", "--no-input"],
   });
   const told = run("python3", ["-c", readRequirements, folder], {});
-  Object.assign(requirements, JSON.parse(told) as Requirements);
+  Object.assign(ofWheels, JSON.parse(told) as Requirements);
   return readdirSync(folder)
     .sort()
     .map((file) => {

@@ -7,6 +7,8 @@ export type { Context } from "./api/context.ts";
 export { logs } from "./api/logs.ts";
 export { merge } from "./api/merge.ts";
 export type { MergeOptions, MergeResult } from "./api/merge.ts";
+export { pull } from "./api/pull.ts";
+export type { PullOptions, PullResult } from "./api/pull.ts";
 export { resume } from "./api/resume.ts";
 export { runs } from "./api/runs.ts";
 export type { RunSummary } from "./api/runs.ts";

@@ -28,7 +28,11 @@ const said: string[] = [];
 beforeAll(async () => {
   recording = startRecording();
   server = await startServer("moto");
-  project = await createProject(env);
+  project = await createProject({
+    ...env,
+    AWS_REGION: "us-east-1",
+    AWS_ENDPOINT_URL_S3: server.url,
+  });
   await project.write("rows.json", JSON.stringify(exampleRows(12)));
   const config = { dataset: "rows.json", epochs: 1, effectiveBatch: 4, generationTokens: 4 };
   await project.write("moxi.config.json", JSON.stringify(config));
@@ -78,6 +82,9 @@ test("no token and no key gets into files, logs, output, the bundle or the bucke
     ["watch", "--json"],
     ["logs"],
     ["stop"],
+    ["storage", "cp", "rows.json", `s3://${bucket.name}/moxi/hand/`],
+    ["storage", "sync", `s3://${bucket.name}/moxi/hand/`, "hand", "--json"],
+    ["storage", "cp", "none", `s3://${bucket.name}/moxi/hand/`],
     ["train", "--model", "nobody/none", "--revision", "x"],
     ["train", "--dataset", "none.json"],
   ];
@@ -95,6 +102,8 @@ test("no token and no key gets into files, logs, output, the bundle or the bucke
     runs: 0,
     "show --json": 0,
     logs: 0,
+    [`storage cp rows.json s3://${bucket.name}/moxi/hand/`]: 0,
+    [`storage sync s3://${bucket.name}/moxi/hand/ hand --json`]: 0,
   });
 
   const [run] = await readdir(join(project.folder, ".moxi/runs"));

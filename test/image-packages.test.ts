@@ -122,7 +122,7 @@ test("a job installs the locked wheels over its image's packages, and trains wit
           platform: process.platform,
           host: silentHost,
           fetch,
-          sleep: clock.sleep,
+          sleep: (milliseconds) => clock.sleep(milliseconds),
         });
       },
       trainerFolder,

@@ -85,7 +85,7 @@ const left = async () => [
   ...(await readdir(project.env["TMPDIR"]!)).filter((name) => name !== "node-compile-cache"),
 ];
 
-describe("moxi train --smoke", () => {
+describe("moxi train --smoke", { timeout: 300_000 }, () => {
   it("trains a small twin of the model for two steps, as the job would, and leaves nothing", async () => {
     const finished = await smoke("--model", "./base", "--effective-batch", "16");
     const result = resultOf(finished);

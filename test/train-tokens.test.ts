@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { TokenStats } from "../src/tokens/survey.ts";
@@ -45,12 +45,9 @@ const configure = (more: object) =>
     JSON.stringify({ dataset: "rows.jsonl", model: "./base", epochs: 1, ...more }),
   );
 
-async function counted(): Promise<Omit<TokenStats, "problems">> {
-  const data = join(project.folder, ".moxi", "data");
-  const [newest] = await Promise.all(
-    (await readdir(data)).map((name) => readFile(join(data, name, "check.json"), "utf8")),
-  );
-  return (JSON.parse(newest!) as { tokens: TokenStats }).tokens;
+async function counted(fingerprint: string): Promise<Omit<TokenStats, "problems">> {
+  const file = join(project.folder, ".moxi", "data", fingerprint, "check.json");
+  return (JSON.parse(await readFile(file, "utf8")) as { tokens: TokenStats }).tokens;
 }
 
 test("the trainer's rows, tokens and cuts are those that were told before", async () => {
@@ -70,7 +67,11 @@ test("the trainer's rows, tokens and cuts are those that were told before", asyn
     .map((line) => JSON.parse(line) as Record<string, unknown>);
   const decided = (name: string) =>
     events.find((event) => event["type"] === "decision" && event["name"] === name);
-  const told = await counted();
+  const [run] = await readdir(join(project.folder, ".moxi", "runs"));
+  const plan = JSON.parse(
+    await readFile(join(project.folder, ".moxi", "runs", run!, "plan.json"), "utf8"),
+  ) as { recipe: { dataset: { fingerprint: string } } };
+  const told = await counted(plan.recipe.dataset.fingerprint);
   expect(told.limit).toBe(decided("max length")!["value"]);
   expect(told.sequences - told.kept).toBe(decided("rows dropped")!["value"]);
   const cut = /^(\d+) of (\d+) are longer than 96 tokens: (\d+) of them are cut/.exec(
@@ -84,14 +85,16 @@ test("the trainer's rows, tokens and cuts are those that were told before", asyn
 }, 300_000);
 
 test("what the chat template refuses is told before anything starts, or left out", async () => {
-  const file = join(project.folder, "base", "chat_template.jinja");
+  await cp(join(project.folder, "base"), join(project.folder, "refusing"), { recursive: true });
+  const file = join(project.folder, "refusing", "chat_template.jinja");
   const template = await readFile(file, "utf8");
   await writeFile(
     file,
     `{% if messages[0].content is string and "otter" in messages[0].content %}{{ raise_exception("no otters") }}{% endif %}${template}`,
   );
-  await configure({});
-  const before = await readdir(join(project.folder, ".moxi", "runs"));
+  await configure({ model: "./refusing" });
+  const runs = () => readdir(join(project.folder, ".moxi", "runs")).catch(() => []);
+  const before = await runs();
   const refused = await project.moxi("train", "--dry-run", "--json");
   expect(refused.code).toBe(3);
   const { error } = JSON.parse(refused.stdout.trim().split("\n").at(-1)!) as {
@@ -104,5 +107,5 @@ test("what the chat template refuses is told before anything starts, or left out
   const skipped = await project.moxi("train", "--dry-run", "--json", "--skip-bad-rows");
   expect(skipped.code, skipped.stderr).toBe(0);
   expect(skipped.stdout).toContain(`${otters} of 60 rows were left out`);
-  expect(await readdir(join(project.folder, ".moxi", "runs"))).toEqual(before);
+  expect(await runs()).toEqual(before);
 }, 120_000);

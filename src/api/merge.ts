@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { printable } from "../base/format.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
@@ -38,13 +38,12 @@ export interface MergeResult {
  */
 export async function merge(context: Context, options: MergeOptions = {}): Promise<MergeResult> {
   const opened = await openRun(context, options.run);
-  const { record, refs } = opened;
+  const { record } = opened;
   const { run, plan } = record;
   const view = await viewOf(opened);
-  const { artifact } = await opened.target.outputs(refs.at(-1)!);
   if (plan.recipe.method === "full") {
     throw new MoxiError("E_RUN_STATE", `${run} trained every weight: there is nothing to merge`, {
-      hint: `its model is whole already: ${artifact}`,
+      hint: `its model is whole already: ${view.artifact?.path ?? `moxi show ${run}`}`,
     });
   }
   if (view.artifact === null) {
@@ -52,6 +51,12 @@ export async function merge(context: Context, options: MergeOptions = {}): Promi
       hint: hasEnded(view.status) ? `moxi resume ${run}` : `moxi watch ${run}`,
     });
   }
+  if (!isAbsolute(view.artifact.path)) {
+    throw new MoxiError("E_RUN_STATE", `the adapter of ${run} is not on this machine`, {
+      hint: `moxi pull ${run} --what merged brings and merges it`,
+    });
+  }
+  const artifact = view.artifact.path;
   const folder = await outputFolder(context, record, options.output);
   const loaded = await load(context);
   const base = await baseModel(context, loaded, record);

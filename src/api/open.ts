@@ -1,9 +1,10 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { findProject } from "../config/find.ts";
 import type { RunEvent } from "../run/event.ts";
 import { fold } from "../run/fold.ts";
 import type { View } from "../run/fold.ts";
-import { resolveRun } from "../store/find.ts";
+import { findRun } from "../store/find.ts";
 import { readRun, runsFolder } from "../store/runs.ts";
 import type { RunRecord } from "../store/runs.ts";
 import { readPages } from "../targets/follow.ts";
@@ -24,10 +25,23 @@ export function projectRuns(context: Context): string {
   return runsFolder(findProject(context.cwd).folder);
 }
 
-/** Opens the run that a user means; without a name the newest. */
+/**
+ * Opens the run that a user means; without a name the newest. One that this project does not know
+ * is looked for in the cloud, and one that lives there is brought up to date.
+ */
 export async function openRun(context: Context, name?: string): Promise<OpenedRun> {
   const runs = projectRuns(context);
-  return openRunFolder(context, join(runs, await resolveRun(runs, name)));
+  const run = (await findRun(runs, name)) ?? (await adopted(context, runs, name));
+  const opened = await openRunFolder(context, join(runs, run));
+  if (!opened.target.capabilities.remote) return opened;
+  const { refresh } = await import("./elsewhere.ts");
+  const record = await refresh(context, opened.record, opened.target);
+  return { ...opened, record, refs: refsOf(record) };
+}
+
+async function adopted(context: Context, runs: string, name: string | undefined): Promise<string> {
+  const { adoptRun } = await import("./elsewhere.ts");
+  return adoptRun(context, runs, name);
 }
 
 export async function openRunFolder(context: Context, folder: string): Promise<OpenedRun> {
@@ -58,5 +72,8 @@ export function foldRun(
   events: readonly RunEvent[],
   status: Parameters<typeof fold>[0]["status"],
 ): View {
-  return fold({ run, plan, attempts, events, status, artifactPath: join(folder, "model") });
+  const here = join(folder, "model");
+  // A model in the cloud is there until it was pulled, which puts the whole folder here at once.
+  const artifactPath = status?.artifact === undefined || existsSync(here) ? here : status.artifact;
+  return fold({ run, plan, attempts, events, status, artifactPath });
 }

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { MoxiError } from "../base/errors.ts";
@@ -150,6 +151,12 @@ async function adapterOf(folder: string, name: string, model: Recipe["model"]) {
   const { resolveAdapter } = await import("../model/adapter.ts");
   const runs = runsFolder(folder);
   const { run, folder: from, plan } = await readRun(join(runs, await resolveRun(runs, name)));
+  if (plan.cloud !== null && !existsSync(join(from, "model"))) {
+    throw new MoxiError("E_RUN_STATE", `the adapter of ${run} is not on this machine`, {
+      hint: `moxi pull ${run}`,
+      place: { field: "from" },
+    });
+  }
   return resolveAdapter({ run, folder: join(from, "model"), recipe: plan.recipe, model });
 }
 

@@ -12,8 +12,9 @@ const gpu: Machine = { name: "this machine", accelerator: "cuda", accelerators: 
 const big: Machine = { name: "ml.g5.12xlarge", accelerator: "cuda", accelerators: 4 };
 
 function cloudPlan(method: "lora" | "qlora" | "full"): Plan {
-  const { recipeHash: _, planHash: __, ...plan } = story({ model: "org/base", method });
-  return freezePlan({ ...plan, target: "sagemaker", machine: big, trackers: ["wandb"] });
+  const { recipeHash: _, planHash: __, ...plan } = story({ model: "org/base" });
+  const recipe = { ...plan.recipe, method };
+  return freezePlan({ ...plan, recipe, target: "sagemaker", machine: big, trackers: ["wandb"] });
 }
 const jobOf = (plan: Plan) =>
   renderJob(plan, { run, attempt: 1, nonce: "0".repeat(32), modelPath: "input/data/model" });
@@ -58,7 +59,16 @@ describe("the differences", () => {
     const python = { version: "3.12.1", platform: "linux-x86_64", glibc: "2.36", torch: "2.9.0" };
     const view = fold({ run, plan, attempts: [], events: [], artifactPath: "" });
     const twin = { modelFolder: null, adapterFolder: null, size: { parameters: 1234, layers: 2 } };
-    const all = differencesOf({ plan, lock, tookWheels, python, machine, twin, view });
+    const all = differencesOf({
+      plan,
+      lock,
+      tookWheels,
+      python,
+      machine,
+      twin,
+      view,
+      hasToken: true,
+    });
     return Object.fromEntries(all.map(({ name, job, rehearsal }) => [name, [job, rehearsal]]));
   };
 
@@ -77,6 +87,7 @@ describe("the differences", () => {
       "org/base",
       "its small twin: 2 layers, 1,234 random weights",
     ]);
+    expect(without["HF_TOKEN"]![1]).toBe("not read");
     expect(without["trackers"]![0]).toBe("wandb");
     expect(without["packages"]![1]).toContain("do not fit");
   });

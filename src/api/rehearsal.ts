@@ -52,11 +52,13 @@ export interface Rehearsed {
   readonly machine: Machine;
   readonly twin: Twin;
   readonly view: View;
+  /** Whether the job will read a token of the hub. */
+  readonly hasToken: boolean;
 }
 
 /** What a rehearsal could not show, or showed on other things than the job will have. */
 export function differencesOf(rehearsed: Rehearsed): Difference[] {
-  const { plan, lock, tookWheels, python, machine, twin, view } = rehearsed;
+  const { plan, lock, tookWheels, python, machine, twin, view, hasToken } = rehearsed;
   const { recipe, settings } = plan;
   const differences: Difference[] = [];
   const tell = (name: string, job: string, rehearsal: string) => {
@@ -104,6 +106,7 @@ export function differencesOf(rehearsed: Rehearsed): Difference[] {
   const { generationTokens } = settings;
   tell("sample tokens", String(generationTokens), String(Math.min(generationTokens, mostTokens)));
   if (plan.trackers.length > 0) tell("trackers", plan.trackers.join(", "), "none: nothing is told");
+  if (hasToken) tell("HF_TOKEN", "read by the job from Systems Manager", "not read");
   tell("account", "checked before the job starts", "not asked");
   return differences;
 }

@@ -128,10 +128,11 @@ async function rehearse(
   const shown = { ...ref, plan: { ...plan, machine: machine! } };
   const view = await seeThrough(target, ref, shown, { ...options, clock, signal });
   const succeeded = view.status === "succeeded";
+  const hasToken = loaded.secrets.huggingFaceToken !== undefined;
   return {
     formatVersion: 1,
     succeeded,
-    differences: differencesOf({ ...packages, plan, machine: machine!, twin, view }),
+    differences: differencesOf({ ...packages, plan, machine: machine!, twin, view, hasToken }),
     view: { ...view, artifact: null },
     log: succeeded ? null : await keepLog(ref),
   };

@@ -38,6 +38,28 @@ export async function openTarget(
   }
 }
 
+/** Variables that say that somebody uses AWS here; a region alone is often set for other programs. */
+const awsVariables = [
+  "AWS_PROFILE",
+  "AWS_ACCESS_KEY_ID",
+  "AWS_ACCESS_KEY",
+  "AWS_WEB_IDENTITY_TOKEN_FILE",
+  "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+  "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+  "AWS_S3_BUCKET",
+  "AWS_ARN_ROLE",
+];
+
+/** The targets that may know runs which were started from other machines. */
+export async function openElsewhere(
+  context: Context,
+  signal?: AbortSignal,
+): Promise<readonly Target[]> {
+  const environment = readEnvironment(findProject(context.cwd).folder, context.env);
+  if (environment.find(...awsVariables) === undefined) return [];
+  return [await openSageMaker(context, { signal })];
+}
+
 async function openLocal(
   context: Context,
   { loaded, submits = false, signal }: TargetParts,
@@ -65,8 +87,12 @@ async function openSageMaker(
     import("../targets/sagemaker/index.ts"),
   ]);
   const region = plan?.cloud?.region;
-  const aws = await openAws({ env, home, host }, region === undefined ? {} : { region });
-  const options = { aws, host, clock };
+  const aws = await openAws(
+    { env, home, host },
+    { ...(region && { region }), ...(signal && { signal }) },
+  );
+  const bucket = plan?.cloud?.bucket ?? env["AWS_S3_BUCKET"]?.trim();
+  const options = { aws, host, clock, bucket, ...pollOption(env["MOXI_POLL_SECONDS"]) };
   if (loaded === undefined) return createSageMakerTarget(options);
   const { config, aws: place } = loaded;
   const wishes = { ...config, bucket: place.bucket, roleArn: place.roleArn };
@@ -84,6 +110,20 @@ async function openSageMaker(
     ...(token !== undefined && { variables: { HF_TOKEN: token } }),
   };
   return createSageMakerTarget({ ...options, wishes, sending });
+}
+
+function pollOption(seconds: string | undefined): { pollMs?: number } {
+  if (seconds === undefined) return {};
+  const value = Number(seconds);
+  if (seconds.trim() !== "" && value > 0 && value <= 3600) return { pollMs: value * 1000 };
+  throw new MoxiError(
+    "E_CONFIG_INVALID",
+    "MOXI_POLL_SECONDS must be a number of seconds, 0 to 3600",
+    {
+      hint: "unset it: a cloud run is then looked at every 15 to 30 seconds",
+      place: { field: "MOXI_POLL_SECONDS" },
+    },
+  );
 }
 
 /** The locked packages of an image, from the user's own index; none where it has no lock, which a check tells. */

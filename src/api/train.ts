@@ -65,6 +65,11 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
   const planned = await planRun(context, loaded, options.plan, signal);
   const { plan, submission, price } = planned;
 
+  if (chosen !== undefined && planned.target.capabilities.remote) {
+    const { adoptExact } = await import("./elsewhere.ts");
+    // Another machine may have started it. What keeps the cloud from telling, the checks will say.
+    await adoptExact(planned.target, runs, chosen).catch(() => false);
+  }
   const known = await sameRun(context, runs, plan, chosen);
   if (known.attach !== null && known.submitted) {
     return { run: known.attach, created: false, previous: known.previous, plan };

@@ -58,7 +58,8 @@ export async function openAws(outside: Outside, options: SettingsOptions = {}): 
   const parts: ClientParts = {
     settings,
     credentials,
-    config: (serviceId) => clientConfig(serviceId, settings, credentials, closers),
+    config: (serviceId) =>
+      clientConfig(serviceId, { settings, credentials, closers, signal: options.signal }),
     attempt: (what, call) =>
       call().catch((error: unknown) => {
         throw translate(error, { doing: what, ...doing });
@@ -87,11 +88,16 @@ export async function openAws(outside: Outside, options: SettingsOptions = {}): 
   };
 }
 
+interface ConfigParts {
+  readonly settings: AwsSettings;
+  readonly credentials: CredentialSource;
+  readonly closers: (() => void)[];
+  readonly signal: AbortSignal | undefined;
+}
+
 async function clientConfig(
   serviceId: string,
-  settings: AwsSettings,
-  credentials: CredentialSource,
-  closers: (() => void)[],
+  { settings, credentials, closers, signal }: ConfigParts,
 ) {
   const [{ NodeHttpHandler }, { createAgents }] = await Promise.all([
     import("@smithy/node-http-handler"),
@@ -103,6 +109,18 @@ async function clientConfig(
     https.destroy();
   });
   const endpoint = settings.endpoint(serviceId);
+  const handler = new NodeHttpHandler({
+    httpAgent: http,
+    httpsAgent: https,
+    requestTimeout: 60_000,
+    throwOnRequestTimeout: true,
+    connectionTimeout: 10_000,
+  });
+  if (signal !== undefined) {
+    // The SDK takes a signal with each call; this one is for all of them.
+    const handle = handler.handle.bind(handler);
+    handler.handle = (request, options) => handle(request, { ...options, abortSignal: signal });
+  }
   return {
     region: settings.region,
     // Everything is given, so that the SDK does not look at the process's own environment.
@@ -120,11 +138,6 @@ async function clientConfig(
     useDualstackEndpoint: settings.dualStack,
     retryMode: "adaptive",
     maxAttempts: 6,
-    requestHandler: new NodeHttpHandler({
-      httpAgent: http,
-      httpsAgent: https,
-      requestTimeout: 60_000,
-      connectionTimeout: 10_000,
-    }),
+    requestHandler: handler,
   };
 }

@@ -132,7 +132,7 @@ const named: readonly (readonly [RegExp, ErrorCode, string])[] = [
 ];
 
 const networkCodes =
-  /^(ECONN\w+|E(PIPE|HOSTUNREACH|NETUNREACH|NETDOWN|NOTFOUND|AI_AGAIN|TIMEDOUT|PROXY)|TimeoutError)$/;
+  /^(ECONN\w+|E(PIPE|HOSTUNREACH|NETUNREACH|NETDOWN|NOTFOUND|AI_AGAIN|TIMEDOUT|PROXY)|TimeoutError|AbortError)$/;
 const tlsCodes =
   /^(SELF_SIGNED_CERT\w*|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_\w+|CERT_\w+|ERR_TLS_CERT\w*|HOSTNAME_MISMATCH|ERR_SSL_\w+|EPROTO)$/;
 

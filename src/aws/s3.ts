@@ -3,6 +3,7 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListPartsCommand,
@@ -123,6 +124,18 @@ export async function openS3(parts: ClientParts) {
         } catch (error) {
           // Without a body a missing bucket looks the same; whoever writes or lists next is told.
           if (error instanceof Error && /^(NotFound|NoSuchKey)$/.test(error.name)) return undefined;
+          throw error;
+        }
+      }),
+
+    /** The text of a small object; undefined where there is none. Large ones go by wire. */
+    read: (bucket: Bucket, key: string): Promise<string | undefined> =>
+      parts.attempt(`read ${uri(bucket, key)}`, async () => {
+        try {
+          const found = await client.send(new GetObjectCommand({ ...of(bucket), Key: key }));
+          return await found.Body!.transformToString();
+        } catch (error) {
+          if (error instanceof Error && error.name === "NoSuchKey") return undefined;
           throw error;
         }
       }),

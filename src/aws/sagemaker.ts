@@ -1,6 +1,7 @@
 import {
   CreateTrainingJobCommand,
   DescribeTrainingJobCommand,
+  ListTrainingJobsCommand,
   SageMakerClient,
   StopTrainingJobCommand,
   paginateListTrainingJobs,
@@ -32,6 +33,8 @@ export interface TrainingJob {
   readonly endedAt: Date | undefined;
   /** Where the model lies or will lie: an S3 address. */
   readonly artifact: string | undefined;
+  /** Where the checkpoints lie: an S3 address. */
+  readonly checkpoints: string | undefined;
   readonly billedSeconds: number | undefined;
   readonly trainedSeconds: number | undefined;
   /** Where each channel is filled from: an S3 address. */
@@ -43,6 +46,13 @@ export interface TrainingJob {
   readonly spot: boolean;
   /** The environment of the container: what tells our jobs from a stranger's of the same name. */
   readonly environment: Readonly<Record<string, string>>;
+}
+
+/** A line of the service's list of jobs. */
+export interface ListedJob {
+  readonly name: string;
+  readonly status: string;
+  readonly createdAt: Date;
 }
 
 export type SageMaker = Awaited<ReturnType<typeof openSageMaker>>;
@@ -90,6 +100,34 @@ export async function openSageMaker(parts: ClientParts) {
         return found;
       }),
 
+    /** Jobs whose names contain a text, the newest first, as they are read: a page of them is one request. */
+    async *list(contains: string): AsyncGenerator<ListedJob> {
+      const input = {
+        NameContains: contains,
+        SortBy: "CreationTime",
+        SortOrder: "Descending",
+        MaxResults: 100,
+      } as const;
+      let token: string | undefined;
+      do {
+        const page = await parts.attempt("list the training jobs", () =>
+          client.send(new ListTrainingJobsCommand({ ...input, NextToken: token })),
+        );
+        for (const {
+          TrainingJobName,
+          TrainingJobStatus,
+          CreationTime,
+        } of page.TrainingJobSummaries ?? []) {
+          yield {
+            name: TrainingJobName ?? "",
+            status: TrainingJobStatus ?? "",
+            createdAt: CreationTime ?? new Date(0),
+          };
+        }
+        token = page.NextToken;
+      } while (token !== undefined);
+    },
+
     /** Asks a job to end; false where it has ended already. */
     stop: (name: string): Promise<boolean> =>
       parts.attempt(`stop the training job ${name}`, async () => {
@@ -119,6 +157,7 @@ function told(job: DescribeTrainingJobResponse): TrainingJob {
     endedAt:
       job.TrainingEndTime ?? (job.FailureReason === undefined ? undefined : job.LastModifiedTime),
     artifact: job.ModelArtifacts?.S3ModelArtifacts,
+    checkpoints: job.CheckpointConfig?.S3Uri,
     billedSeconds: job.BillableTimeInSeconds,
     trainedSeconds: job.TrainingTimeInSeconds,
     channels: Object.fromEntries(

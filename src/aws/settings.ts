@@ -28,6 +28,8 @@ type Sections = Readonly<Record<string, Readonly<Record<string, string | undefin
 export interface SettingsOptions {
   /** A region that the config or a flag names; wins over the environment. */
   readonly region?: string;
+  /** Ends every request that is under way, and lets none begin. */
+  readonly signal?: AbortSignal;
 }
 
 /**

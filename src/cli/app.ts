@@ -15,6 +15,7 @@ import { config } from "./commands/config.ts";
 import { data } from "./commands/data/index.ts";
 import { logs } from "./commands/logs.ts";
 import { merge } from "./commands/merge.ts";
+import { pull } from "./commands/pull.ts";
 import { resume } from "./commands/resume.ts";
 import { runs } from "./commands/runs.ts";
 import { show } from "./commands/show.ts";
@@ -28,7 +29,20 @@ import type { Terminal } from "./terminal.ts";
 import { argumentError, asksForJson, usageError } from "./usage.ts";
 
 const routes = buildRouteMap<string, Cli>({
-  routes: bare({ train, watch, logs, stop, resume, runs, show, merge, data, storage, config }),
+  routes: bare({
+    train,
+    watch,
+    logs,
+    stop,
+    resume,
+    runs,
+    show,
+    pull,
+    merge,
+    data,
+    storage,
+    config,
+  }),
   docs: { brief: "Fine-tune a language model on your own data." },
 });
 

@@ -265,6 +265,7 @@ test("without a command the help is printed, and each command has its own", asyn
     "resume",
     "runs",
     "show",
+    "pull",
     "merge",
     "data",
     "storage",
@@ -293,14 +294,14 @@ test("--version prints the package's version", async () => {
 test("runs lists the newest twenty unless all are asked for", async () => {
   verbs.runs.mockResolvedValue([]);
   expect(await moxi("runs")).toBe(0);
-  expect(verbs.runs.mock.lastCall![1]).toEqual({ limit: 20 });
+  expect(verbs.runs.mock.lastCall![1]).toEqual({ limit: 20, remote: false });
   expect(terminal.written).toEqual({
     out: "",
     err: "no runs here yet: npx moxi train starts one\n",
   });
   terminal = fakeTerminal();
-  await moxi("runs", "--all", "--json");
-  expect(verbs.runs.mock.lastCall![1]).toEqual({ limit: null });
+  await moxi("runs", "--all", "--remote", "--json");
+  expect(verbs.runs.mock.lastCall![1]).toEqual({ limit: null, remote: true });
   expect(terminal.written.out).toBe('{"formatVersion":1,"runs":[]}\n');
 });
 

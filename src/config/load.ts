@@ -135,7 +135,13 @@ function nested({ values }: Settings): Config {
 }
 
 /** Variables of ours that are read elsewhere, or by the training program. */
-const otherVariables = new Set(["MOXI_DEBUG", "MOXI_EVENTS", "MOXI_ML_ROOT", "MOXI_CACHE"]);
+const otherVariables = new Set([
+  "MOXI_DEBUG",
+  "MOXI_EVENTS",
+  "MOXI_ML_ROOT",
+  "MOXI_CACHE",
+  "MOXI_POLL_SECONDS",
+]);
 
 function misspelt(environment: Environment): string[] {
   const known = [...settingSchemas.keys()].map((key) => environmentName(key).slice("MOXI_".length));

@@ -38,6 +38,8 @@ export interface TargetStatus {
   readonly machine?: string;
   /** Seconds that are paid for so far: the provider's own count once it tells one. */
   readonly billedSeconds?: number;
+  /** Where the provider keeps the artifact, or will: an S3 address. */
+  readonly artifact?: string;
 }
 
 /** One stage of an attempt in its provider's hands: waiting for a machine, downloading, training ... */

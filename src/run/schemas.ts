@@ -1,7 +1,8 @@
 import * as z from "zod";
+import type { Attempt } from "./attempt.ts";
 import type { EventBody, RunEvent } from "./event.ts";
 import type { Job, TrainerSettings } from "./job.ts";
-import { trackers } from "./plan.ts";
+import { targetNames, trackers } from "./plan.ts";
 import type { Plan } from "./plan.ts";
 import { keeps, methods, overlongs } from "./recipe.ts";
 import type { Recipe } from "./recipe.ts";
@@ -56,7 +57,7 @@ export const planSchema: z.ZodType<Plan> = z.strictObject({
   formatVersion: z.literal(1),
   recipe: recipeSchema,
   recipeHash: hash,
-  target: z.enum(["local", "sagemaker", "ec2"]),
+  target: z.enum(targetNames),
   machine: z.strictObject({
     name: z.string(),
     accelerator: z.enum(["cpu", "cuda", "mps"]),
@@ -95,6 +96,25 @@ export const planSchema: z.ZodType<Plan> = z.strictObject({
   limits: z.strictObject({ maxSeconds: positive.nullable() }),
   decisions: z.array(decision),
   planHash: hash,
+});
+
+/** What a newer version writes besides is kept. */
+export const attemptSchema: z.ZodType<Attempt> = z.looseObject({
+  attempt: positive,
+  name: z.string(),
+  target: z.enum(targetNames),
+  at: z.iso.datetime(),
+  nonce: z.string().regex(/^[0-9a-f]{32}$/),
+  maxSeconds: positive.exactOptional(),
+  carriedSeconds: z.number().nonnegative().exactOptional(),
+  price: z
+    .strictObject({
+      perHour: z.number().nonnegative(),
+      region: z.string(),
+      source: z.string(),
+      date: z.string(),
+    })
+    .exactOptional(),
 });
 
 const trainerSettingsSchema: z.ZodType<TrainerSettings> = z.strictObject({

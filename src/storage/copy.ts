@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { formatCount, printable } from "../base/format.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectInfo, S3 } from "../aws/s3.ts";
+import type { Copied } from "./copied.ts";
 import { isSameContent } from "./checksums.ts";
 import { createCrew } from "./crew.ts";
 import { download, objectsBelow } from "./download.ts";
@@ -17,16 +17,6 @@ import type { TransferOptions } from "./upload.ts";
 export interface CopyOptions extends TransferOptions {
   /** Leave out what is the same on the other side, by size and checksum. */
   readonly onlyChanged: boolean;
-}
-
-export interface Copied {
-  /** That were sent or fetched. */
-  readonly files: number;
-  readonly bytes: number;
-  /** Of these bytes, found from a copy that was broken off. */
-  readonly resumedBytes: number;
-  /** Left out because the other side has the same. */
-  readonly unchangedFiles: number;
 }
 
 /** A file and its object, of which one side may not be there yet. */
@@ -146,7 +136,6 @@ async function changed(
     partBytes: 0,
     atOnce: { first: 4, most: 4 },
     heldBytes: 64 << 20,
-    coresEach: 1,
     threads: options.threads,
   });
   const task = { type: "task", id: "compare" } as const;

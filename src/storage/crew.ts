@@ -10,8 +10,6 @@ import type { FromWorker, ToWorker, WorkerStart } from "./worker.ts";
 export interface CrewOptions extends MoverOptions {
   /** How many bytes are to be moved: few are not worth a thread. */
   readonly bytes: number;
-  /** Cores that one thread keeps busy. */
-  readonly coresEach: number;
   /** Given by tests. */
   readonly threads?: number | undefined;
 }
@@ -27,9 +25,8 @@ export function createCrew(
   credentials: WireCredentials,
   options: CrewOptions,
 ): Mover {
-  const { bytes, partBytes, atOnce, heldBytes, coresEach } = options;
-  const room = Math.floor(availableParallelism() / coresEach);
-  const most = bytes < worthThreads ? 0 : Math.min(mostThreads, room);
+  const { bytes, partBytes, atOnce, heldBytes } = options;
+  const most = bytes < worthThreads ? 0 : Math.min(mostThreads, availableParallelism());
   const threads = options.threads ?? (most < 2 ? 0 : most);
   if (threads === 0) return createMover(target, credentials, options);
   const share = (all: number) => Math.ceil(all / threads);

@@ -98,8 +98,6 @@ export async function download(
     // Many small files are no work for threads: each would open its own connections.
     bytes: objects.reduce((sum, { size }) => sum + (size > rangeBytes ? size : 0), 0),
     partBytes: 0,
-    // It decrypts while another of Node's own writes.
-    coresEach: 2,
     heldBytes: 64 << 20,
     atOnce: small.length > largeAtOnce ? smallAtOnce : { first: largeAtOnce, most: largeAtOnce },
     threads: options.threads,

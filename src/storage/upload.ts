@@ -90,7 +90,6 @@ export async function upload(
     // Many small files are no work for threads: each would open its own connections.
     bytes: stamped.reduce((sum, { stamp }) => sum + (stamp.size > least ? stamp.size : 0), 0),
     partBytes,
-    coresEach: 1,
     heldBytes: Math.max(heldBytes, 2 * partBytes),
     atOnce: smallAtOnce,
     threads: options.threads,

@@ -56,15 +56,16 @@ export async function newestRunId(runs: string): Promise<string | undefined> {
  * "7f3k"); without a name the newest. E_RUN_NOT_FOUND, with the nearest name.
  */
 export async function resolveRun(runs: string, name?: string): Promise<string> {
-  if (name === undefined) {
-    const newest = await newestRunId(runs);
-    if (newest !== undefined) return newest;
-    throw new MoxiError("E_RUN_NOT_FOUND", "there is no run in this project yet", {
-      hint: "moxi train starts one",
-      place: { file: runs },
-    });
-  }
-  const ids = await listRunIds(runs);
+  return (await findRun(runs, name)) ?? Promise.reject(await runNotFound(runs, name));
+}
+
+/** The same, undefined where there is no such run; E_RUN_NOT_FOUND where there are several. */
+export async function findRun(runs: string, name?: string): Promise<string | undefined> {
+  return name === undefined ? newestRunId(runs) : pickRun(name, await listRunIds(runs));
+}
+
+/** The one of some ids that a name means; E_RUN_NOT_FOUND where it means several. */
+export function pickRun(name: string, ids: readonly string[]): string | undefined {
   const exact = normalRunId(name);
   if (exact !== undefined && ids.includes(exact)) return exact;
   const found = ids.filter(
@@ -72,15 +73,28 @@ export async function resolveRun(runs: string, name?: string): Promise<string> {
       name !== "" &&
       (id.startsWith(name) || id.startsWith(`moxi-${name}`) || id.endsWith(`-${name}`)),
   );
-  if (found.length === 1) return found[0]!;
-  if (found.length > 1) {
-    throw new MoxiError("E_RUN_NOT_FOUND", `"${name}" fits ${found.length} runs`, {
-      hint: "type more of the id",
-      details: found.slice(0, 10),
+  if (found.length < 2) return found[0];
+  throw new MoxiError("E_RUN_NOT_FOUND", `"${name}" fits ${found.length} runs`, {
+    hint: "type more of the id",
+    details: found.slice(0, 10),
+  });
+}
+
+/** Says that there is no such run, and what may have been meant; `elsewhere` follows "in this project". */
+export async function runNotFound(
+  runs: string,
+  name: string | undefined,
+  elsewhere = "",
+): Promise<MoxiError> {
+  if (name === undefined) {
+    return new MoxiError("E_RUN_NOT_FOUND", `there is no run in this project yet${elsewhere}`, {
+      hint: "moxi train starts one",
+      place: { file: runs },
     });
   }
-  const nearest = nearestRun(name, ids);
-  throw new MoxiError("E_RUN_NOT_FOUND", `there is no run "${name}" in this project`, {
+  const nearest = nearestRun(name, await listRunIds(runs));
+  const text = `there is no run "${name}" in this project${elsewhere}`;
+  return new MoxiError("E_RUN_NOT_FOUND", text, {
     hint: nearest === undefined ? "moxi runs lists them" : `did you mean ${nearest}?`,
   });
 }

@@ -67,13 +67,23 @@ export async function createRun(
   plan: Plan,
   first: Attempt,
 ): Promise<RunRecord> {
+  return recordRun(runs, run, plan, [first]);
+}
+
+/** Makes the folder of a run that was started elsewhere, as createRun does. */
+export async function recordRun(
+  runs: string,
+  run: string,
+  plan: Plan,
+  attempts: readonly Attempt[],
+): Promise<RunRecord> {
   await makeRunsFolder(runs);
   const folder = join(runs, run);
   const draft = join(runs, `.${run}.${randomBytes(4).toString("hex")}.tmp`);
   try {
     await mkdir(draft);
     await writeFileAtomic(join(draft, "plan.json"), `${JSON.stringify(plan, null, 2)}\n`);
-    await writeFileAtomic(join(draft, "attempts.ndjson"), `${JSON.stringify(first)}\n`);
+    await writeFileAtomic(join(draft, "attempts.ndjson"), linesOf(attempts));
     await sync(draft);
     await rename(draft, folder);
   } catch (error) {
@@ -87,7 +97,7 @@ export async function createRun(
     throw error;
   }
   await sync(runs);
-  return { run, folder, plan, attempts: [first] };
+  return { run, folder, plan, attempts };
 }
 
 /** Reads a run's folder. E_RUN_FOLDER when it is not one that Moxi made, or was damaged. */
@@ -121,12 +131,19 @@ export async function markSubmitted(record: RunRecord, now: Date): Promise<RunRe
   return writeAttempts(record, [...record.attempts.slice(0, -1), accepted]);
 }
 
-async function writeAttempts(record: RunRecord, attempts: readonly Attempt[]): Promise<RunRecord> {
+/** Replaces the attempts of a run; whoever calls it holds the run's lock. */
+export async function writeAttempts(
+  record: RunRecord,
+  attempts: readonly Attempt[],
+): Promise<RunRecord> {
   // Written whole and renamed, so that a line which a crash tore does not stay between good ones.
-  const text = attempts.map((line) => `${JSON.stringify(line)}\n`).join("");
-  await writeFileAtomic(join(record.folder, "attempts.ndjson"), text);
+  await writeFileAtomic(join(record.folder, "attempts.ndjson"), linesOf(attempts));
   await sync(record.folder);
   return { ...record, attempts };
+}
+
+function linesOf(attempts: readonly Attempt[]): string {
+  return attempts.map((line) => `${JSON.stringify(line)}\n`).join("");
 }
 
 async function readPlan(folder: string): Promise<Plan> {

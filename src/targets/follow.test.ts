@@ -29,7 +29,14 @@ function world(said: Record<number, RunEvent[]>, ...states: TargetStatus["state"
   const slept: number[] = [];
   const onSleep: (() => void)[] = [];
   const target = {
-    capabilities: { spot: false, warmPool: false, maxNodes: 1, paid: false, pollMs: 200 },
+    capabilities: {
+      spot: false,
+      warmPool: false,
+      maxNodes: 1,
+      paid: false,
+      remote: false,
+      pollMs: [200, 200],
+    },
     status(of: RunRef) {
       asked.push(`status ${of.attempt.attempt}`);
       return Promise.resolve({ state: states.length > 1 ? states.shift()! : states[0]! });

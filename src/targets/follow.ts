@@ -17,6 +17,8 @@ export interface FollowOptions {
   readonly clock: { sleep(milliseconds: number, signal?: AbortSignal): Promise<void> };
   /** Ends the following, never the run. */
   readonly signal?: AbortSignal | undefined;
+  /** 0 to 1, for the pauses: many watchers must not ask at the same instant. */
+  readonly random?: () => number;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface FollowOptions {
 export async function* follow(
   target: Target,
   attempts: readonly RunRef[],
-  { clock, signal }: FollowOptions,
+  { clock, signal, random = Math.random }: FollowOptions,
 ): AsyncGenerator<News> {
   const newest = attempts.at(-1);
   if (newest === undefined) return;
@@ -51,7 +53,8 @@ export async function* follow(
     }
     if (state === "ended" || state === "gone") return;
     told = status;
-    await clock.sleep(target.capabilities.pollMs, signal);
+    const [least, most] = target.capabilities.pollMs;
+    await clock.sleep(least + random() * (most - least), signal);
   }
 }
 

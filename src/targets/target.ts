@@ -2,6 +2,7 @@ import type { Attempt, TargetStatus } from "../run/attempt.ts";
 import type { Check } from "../run/check.ts";
 import type { RunEvent } from "../run/event.ts";
 import type { Price } from "../run/cost.ts";
+import type { RunStatus } from "../run/fold.ts";
 import type { CloudSettings, Machine, Plan, TargetName } from "../run/plan.ts";
 
 /** What a target can do; asked for by capability, never by the target's name. */
@@ -11,8 +12,10 @@ export interface Capabilities {
   readonly maxNodes: number;
   /** Costs money while it runs. */
   readonly paid: boolean;
-  /** How long to wait before asking it the same again, in milliseconds. */
-  readonly pollMs: number;
+  /** Runs live elsewhere: what they leave has to be fetched, and other machines may know more of them. */
+  readonly remote: boolean;
+  /** How long to wait before asking it the same again, in milliseconds: at least, and at most. */
+  readonly pollMs: readonly [least: number, most: number];
 }
 
 /** A run that trains, and where its folder is: it may belong to another project. */
@@ -77,6 +80,45 @@ export interface Outputs {
 
 /** What planning asks of a target. */
 export type Planned = Pick<Target, "machines" | "cloud" | "price">;
+/** A run that a target knows of, whoever started it. */
+export interface ListedRun {
+  readonly run: string;
+  /** The number of its newest attempt. */
+  readonly attempt: number;
+  /** When that attempt was started: UTC, RFC 3339. */
+  readonly at: string;
+  /** What the target says of it without looking closer. */
+  readonly status: RunStatus;
+}
+
+export interface ListOptions {
+  /** Only runs whose id has this text in it. */
+  readonly contains?: string;
+  /** The newest so many; `null` for all. */
+  readonly limit: number | null;
+}
+
+/** What is kept of a run where it runs: enough to follow it from any machine. */
+export interface KeptRun {
+  readonly plan: Plan;
+  /** Oldest first. */
+  readonly attempts: readonly Attempt[];
+}
+
+/** A part of what a run leaves: its model or adapter, its newest whole checkpoint, the toy base model. */
+export type Part = "artifact" | "checkpoint" | "base";
+
+export interface Amount {
+  readonly files: number;
+  readonly bytes: number;
+}
+
+export interface Fetched extends Amount {
+  /** Absolute. */
+  readonly folder: string;
+  /** What was here already, from an earlier try or because nothing was missing. */
+  readonly resumedBytes: number;
+}
 
 /** The seam between Moxi and the places where it trains. One conformance suite runs against all of them. */
 export interface Target {
@@ -109,4 +151,23 @@ export interface Target {
   /** Asks the attempt to keep a checkpoint and end; `abort` ends it at once, without one. */
   stop(ref: RunRef, how: "checkpoint" | "abort"): Promise<void>;
   outputs(ref: RunRef): Promise<Outputs>;
+  /** The runs that it knows of, newest first, from whichever machine they were started. */
+  list(options: ListOptions): Promise<readonly ListedRun[]>;
+  /**
+   * What it keeps of a run; undefined where it keeps nothing. What is known already is not read again.
+   *
+   * @throws E_RUN_FOLDER for what cannot be a run
+   */
+  record(run: string, known?: KeptRun): Promise<KeptRun | undefined>;
+  /** What a list of runs needs of an attempt's events: all but the steps, of which the newest is enough. */
+  milestones(ref: RunRef): Promise<readonly RunEvent[]>;
+  /**
+   * Brings a part of what the attempt left to this machine, checked: the folder appears whole, or
+   * not at all. Broken off and called again it goes on where it was.
+   *
+   * @param folder of a checkpoint the folder that its own comes into
+   * @param told how much the run has said that it left
+   * @throws E_RUN_STATE where there is no such part, E_S3_CHANGED where it is not what was told
+   */
+  fetch(ref: RunRef, part: Part, folder: string, told?: Amount): Promise<Fetched>;
 }

@@ -105,6 +105,13 @@ class Account:
             for stream in sorted(streams, key=lambda each: each["logStreamName"])
         ]
 
+    def has_log(self, job: str) -> bool:
+        logs = self.client("logs")
+        try:
+            return bool(self.log(job))
+        except logs.exceptions.ResourceNotFoundException:
+            return False
+
     def await_line(self, job: str, line: str) -> None:
         until = time.monotonic() + 30
         while True:

@@ -117,7 +117,7 @@ def role(arn: str):
 
 
 def path_of(kind: str, name: str) -> str:
-    """The path that stands before a user's or role's name in its ARN; "/" for one that is not there."""
+    """The path before a user's or role's name in its ARN; "/" for one that is not there."""
     held = _iam().roles.values() if kind == "role" else _iam().users.values()
     return next((each.path for each in held if each.name == name), "/")
 

@@ -85,7 +85,7 @@ class Cloud:
                     }
                 )
                 self.trace.append(traced)
-            lost = self.faults.take(call.operation)
+            lost = self.faults.take(call.operation, call.values)
             self.buckets.refuse(call)
             for need in call.needs:
                 self.judge.demand(principal, need)
@@ -167,6 +167,8 @@ class Cloud:
                 self.training.interruptions[given["job"]] = given["at"]
             case "interrupt":
                 self.training.jobs[given["job"]].interrupt()
+            case "logs":
+                self.training.settings.log_delay = given["delay"]
             case "expire":
                 self.identities.expire(given["key"])
             case "trace":

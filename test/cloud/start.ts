@@ -28,14 +28,17 @@ export async function idleImage(folder: string): Promise<string> {
   return path;
 }
 
-/** Starts a cloud. Its containers run `image`, an interpreter of this machine. */
-export async function startCloud(image: string = python): Promise<Cloud> {
+/**
+ * Starts a cloud. Its containers run `image`, an interpreter of this machine, and are killed so many
+ * seconds after they were asked to stop.
+ */
+export async function startCloud(image: string = python, grace = 5): Promise<Cloud> {
   const folder = await mkdtemp(join(tmpdir(), "moxi-cloud-"));
   const runnable = `${rehearsalImage}=${image}`;
   const options = ["--node", process.execPath, "--image", runnable, "--folder", folder];
   const server = spawn(
     python,
-    [join(import.meta.dirname, "server.py"), ...options, "--pace", "0.05", "--grace", "5"],
+    [join(import.meta.dirname, "server.py"), ...options, "--pace", "0.05", "--grace", `${grace}`],
     {
       stdio: ["ignore", "pipe", "inherit"],
       env: { PATH: process.env["PATH"], HOME: folder },

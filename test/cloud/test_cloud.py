@@ -1,6 +1,8 @@
 """Each rule of BEHAVIOUR.md, asked by boto3 and never by Moxi."""
 
+import io
 import json
+import tarfile
 import time
 
 import pytest
@@ -356,6 +358,28 @@ def test_faults_come_when_ordered(cloud, submit):
     assert cloud.finish("answer-lost")["TrainingJobStatus"] == "Completed"
 
 
+def test_a_model_is_one_archive_unless_it_is_asked_not_to_be(cloud, submit):
+    write = "open(__import__('os').environ['MOXI_ML_ROOT'] + '/model/weights', 'w').write('w')"
+    job = submit(write, OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/moxi/models/packed"})
+    uri = cloud.finish(job)["ModelArtifacts"]["S3ModelArtifacts"]
+    assert uri == f"s3://{BUCKET}/moxi/models/packed/{job}/output/model.tar.gz"
+    key = uri.removeprefix(f"s3://{BUCKET}/")
+    packed = cloud.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert archive.extractfile("./weights").read() == b"w"
+
+
+def test_log_lines_come_late_where_that_is_ordered(cloud, submit):
+    cloud.order("logs", delay=1)
+    try:
+        job = submit("print('last words')")
+        cloud.finish(job)
+        assert not cloud.has_log(job)
+        cloud.await_line(job, "last words")
+    finally:
+        cloud.order("logs", delay=None)
+
+
 def test_a_status_filter_is_applied_after_the_page_is_taken(cloud, submit):
     failed = submit("raise SystemExit(1)", TrainingJobName="page-1")
     cloud.finish(failed)
@@ -476,7 +500,9 @@ def test_a_bucket_is_missing_elsewhere_or_a_strangers_before_permissions_are_jud
     with pytest.raises(ClientError) as far:
         nobody.client("s3").put_object(Bucket="far-away", Key="a", Body=b"")
     assert far.value.response["ResponseMetadata"]["HTTPStatusCode"] == 301
-    assert far.value.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == "eu-west-1"
+    assert (
+        far.value.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == "eu-west-1"
+    )
     for client in (nobody.client("s3"), cloud.client("s3")):
         with pytest.raises(ClientError) as denied:
             client.list_objects_v2(Bucket="foreign")

@@ -3,6 +3,7 @@
 BEHAVIOUR.md has a rule for everything that is done here, and where AWS says it.
 """
 
+import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -30,10 +31,14 @@ NOT_DESCRIBED = ("Tags",)
 
 @dataclass
 class Settings:
-    """`pace`: seconds that a step of the service takes. `grace`: between SIGTERM and SIGKILL."""
+    """Seconds. `pace`: that a step of the service takes. `grace`: between SIGTERM and SIGKILL.
+
+    `log_delay`: from a line to CloudWatch; None for the pace.
+    """
 
     pace: float = 0.05
     grace: float = 120.0
+    log_delay: float | None = None
 
 
 @dataclass
@@ -214,7 +219,7 @@ class Job:
         stream = LogStream(
             self.storage.client("logs"),
             f"{self.name}/algo-1-{int(time.time() * 1000)}",
-            self.service.settings.pace,
+            self.service.settings.log_delay or self.service.settings.pace,
         )
         container.start(self.request, self._environment(), self._ear(stream))
         code, reason = self._watch(container, checkpoints, synced, begun)
@@ -226,7 +231,7 @@ class Job:
         if checkpoints is not None:
             self.storage.upload(checkpoints[0], checkpoints[1], synced)
         if code == 0 or reason != "":
-            self.storage.upload(container.root / "model", self._model_uri(), {})
+            self._upload_model(container.root / "model")
         self._pause()
         self._trained += time.monotonic() - begun
         if reason == "stopped":
@@ -319,8 +324,21 @@ class Job:
         return False
 
     def _model_uri(self) -> str:
-        base = self.request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
-        return f"{base}/{self.name}/output/model/"
+        output = self.request["OutputDataConfig"]
+        packed = output.get("CompressionType", "GZIP") == "GZIP"
+        name = "model.tar.gz" if packed else "model/"
+        return f"{output['S3OutputPath'].rstrip('/')}/{self.name}/output/{name}"
+
+    def _upload_model(self, model: Path) -> None:
+        uri = self._model_uri()
+        if uri.endswith("/"):
+            self.storage.upload(model, uri, {})
+            return
+        packed = model.parent / "packed"
+        packed.mkdir()
+        with tarfile.open(packed / "model.tar.gz", "w:gz") as archive:
+            archive.add(model, arcname=".")
+        self.storage.upload(packed, uri.rpartition("/")[0], {})
 
 
 class Training:

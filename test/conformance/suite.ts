@@ -1,3 +1,5 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TargetStatus } from "../../src/run/attempt.ts";
 import type { EndEvent, RunEvent } from "../../src/run/event.ts";
@@ -7,7 +9,13 @@ import { follow, readPages } from "../../src/targets/follow.ts";
 import type { LogLine, RunRef, Submission, Target } from "../../src/targets/target.ts";
 
 /** What trainer.py is told to do by the plan's first prompt. */
-export type Behaviour = "finish" | "fail" | "forge" | "confess" | "go on";
+export type Behaviour =
+  | "finish"
+  | "fail"
+  | "forge"
+  | "confess"
+  | "go on"
+  | `fall silent after ${string}`;
 
 /** A target with what a test needs around it: runs to submit, and a hand that pulls the plug. */
 export interface Harness {
@@ -100,6 +108,36 @@ export function describeTarget(open: () => Promise<Harness>): void {
 
     it("leaves an artifact in a place that the target tells", async () => {
       expect((await target.outputs(submission)).artifact).not.toBe("");
+    });
+
+    it("tells the few events that a list needs: the end, and of the steps the newest", async () => {
+      const few = await target.milestones(submission);
+      expect(few.map(({ type }) => type)).toEqual(["phase", "phase", "step", "artifact", "end"]);
+      expect(told.events).toEqual(expect.arrayContaining([...few]));
+    });
+
+    it("brings what it left, as much as it told of, and not twice", async () => {
+      const folder = join(submission.folder, "brought", "model");
+      const amount = { files: 1, bytes: 7 };
+      const fetched = await target.fetch(submission, "artifact", folder, amount);
+      expect(fetched).toEqual({ folder, ...amount, resumedBytes: 0 });
+      expect(await readFile(join(folder, "weights"), "utf8")).toBe("trained");
+      expect(await readdir(join(submission.folder, "brought"))).toEqual(["model"]);
+      await expect(target.fetch(submission, "checkpoint", folder)).rejects.toMatchObject({
+        code: "E_RUN_STATE",
+      });
+    });
+
+    it("is known from elsewhere, where it lives elsewhere", async () => {
+      const { run, plan, attempt } = submission;
+      const listed = await target.list({ contains: run.slice(-4), limit: 1 });
+      const kept = await target.record(run);
+      const { name, nonce } = attempt;
+      const known = [
+        [{ run, attempt: 1, status: "succeeded" }],
+        { plan, attempts: [{ attempt: 1, name, nonce }] },
+      ];
+      expect([listed, kept]).toMatchObject(target.capabilities.remote ? known : [[], undefined]);
     });
 
     it("is not started again when it is submitted again", async () => {

@@ -66,6 +66,16 @@ if plan == "finish" or done:
         step(number)
         print("printed after step", number, flush=True)
     finish()
+if plan.startswith("fall silent after "):  # how, then after how many steps
+    how, _, steps = plan.removeprefix("fall silent after ").partition(" ")
+    for number in range(1, int(steps) + 1):
+        step(number)
+    print("the last line", flush=True)
+    if how == "exit":
+        os._exit(9)
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise ValueError("the last line of the traceback")
 if plan == "fail":
     raise ValueError("the loss is not finite")
 if plan == "forge":

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from support import Recorder, make_task, rows, run
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from moxi_train.finetune import adapter as adapters
 from moxi_train.finetune import main as program
 from moxi_train.finetune import model as models
 from moxi_train.finetune import tiny
@@ -124,7 +125,7 @@ def test_an_adapter_on_a_bf16_base_is_fp32_and_its_inputs_need_no_cast(first):
     base, _ = first
     settings = Settings("m", "lora", 1, 1, 1, 1, 1, lora_rank=4, lora_alpha=8)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-    model = models.add_adapter(model, settings, Story(Recorder()))
+    model = adapters.add_adapter(model, settings, Story(Recorder()))
     for name, parameter in model.named_parameters():
         assert parameter.dtype == (torch.float32 if "lora" in name else torch.bfloat16)
         if "lora_B" in name:
@@ -144,7 +145,7 @@ def test_an_adapter_on_a_bf16_base_is_fp32_and_its_inputs_need_no_cast(first):
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.bfloat16()  # as TRL does for quantised models
-    models.keep_precise(model)
+    adapters.keep_precise(model)
     trained = {each.dtype for each in model.parameters() if each.requires_grad}
     assert trained == {torch.float32}
 

@@ -154,8 +154,8 @@ def test_a_run_whose_rows_come_slowly_says_so(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(TransformersTrainer, "get_batch_samples", slow)
     code, told = run(make_task(tmp_path, held_out=[], epochs=4, generation_tokens=2))
-    assert (code, codes(told)) == (0, ["data-waiting"])
-    assert "of the last 100.2 s" in told.of("alert")[0]["message"]
+    assert (code, codes(told)) == (0, ["no-held-out-rows", "data-waiting"])
+    assert "of the last 100." in told.of("alert")[1]["message"]
 
 
 def codes(told):

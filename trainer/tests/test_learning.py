@@ -4,12 +4,15 @@ A real Llama, small; sequences of mixed lengths up to the limit, answers anywher
 is compared with the plainest: every sequence alone, every token's loss summed by hand.
 """
 
+import dataclasses
 import random
 
 import pytest
 import torch
+from datasets import Dataset
 from support import Recorder
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerCallback
+from trl import SFTConfig, SFTTrainer
 
 from moxi_train.finetune.batches import Batches
 from moxi_train.finetune.callbacks import Stop
@@ -79,9 +82,10 @@ class Gradients(TrainerCallback):
         self.steps.append(grown)
 
 
-def trainer(tmp_path, batches, attention="sdpa", held_out=()):
+def trainer(tmp_path, batches, attention="sdpa", held_out=(), **other):
     recorder = Recorder()
     settings = Settings("m", "full", 1, STEP, 1e-9, 4, 7, max_grad_norm=1e9)
+    settings = dataclasses.replace(settings, **other)
     made = Trainer(
         model=llama(attention),
         tokenizer=tokenizer(),
@@ -207,3 +211,68 @@ def test_no_batch_forgets_the_end_of_a_turn_or_trains_padding(tmp_path, way):
         assert (batch["input_ids"][labels != IGNORED] == labels[labels != IGNORED]).all()
     assert ends == len(samples())
     assert trained == sum(each.trained for each in samples())
+
+
+class Played:
+    """A sampler that plays epochs in an order that another has made."""
+
+    def __init__(self, orders):
+        self._orders = iter(orders)
+
+    def __len__(self):
+        return len(samples())
+
+    def __iter__(self):
+        return iter(next(self._orders))
+
+
+def plain_trl(tmp_path):
+    """(every step's loss, the weights, each epoch's order) of TRL's trainer with its defaults."""
+    rows = {"input_ids": [each.ids for each in samples()]}
+    rows["labels"] = [each.labels for each in samples()]
+    plain = SFTTrainer(
+        model=llama("sdpa"),
+        processing_class=tokenizer(),
+        args=SFTConfig(
+            output_dir=str(tmp_path / "plain"),
+            num_train_epochs=3,
+            per_device_train_batch_size=4,
+            learning_rate=1e-3,
+            use_cpu=True,
+            bf16=False,
+            activation_checkpointing=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            max_length=None,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_dict(rows),
+    )
+    inner, orders = plain._get_train_sampler(), []
+
+    class Recorded(Played):
+        def __iter__(self):
+            orders.append(list(inner))
+            return iter(orders[-1])
+
+    plain._get_train_sampler = lambda *_: Recorded(())
+    plain.train()
+    losses = [entry["loss"] for entry in plain.state.log_history if "loss" in entry]
+    return losses, plain.model.state_dict(), orders
+
+
+def test_in_its_order_and_with_its_schedule_we_learn_what_plain_trl_learns(tmp_path):
+    """Step by step: nothing but the order of rows and the schedule sets the two apart."""
+    losses, weights, orders = plain_trl(tmp_path)
+    settings = {"epochs": 3, "effective_batch": 4, "learning_rate": 1e-3, "max_grad_norm": 1.0}
+    settings |= {"schedule": "linear", "warmup": 0.0}
+    ours, recorder = trainer(tmp_path, Batches(2, 2, None, False, 1), **settings)
+    ours._get_train_sampler = lambda *_: Played(orders)
+    ours.start(None)
+    assert len(losses) == 18
+    assert losses[-1] < 0.98 * losses[0]
+    assert [step["loss"] for step in recorder.of("step")] == pytest.approx(losses, abs=1e-5)
+    for name, weight in ours.model.state_dict().items():
+        assert (weight - weights[name]).abs().max() < 1e-5, name

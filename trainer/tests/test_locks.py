@@ -1,6 +1,6 @@
 """The images' locks are whole: every requirement is met, by files that the image's Python installs.
 
-What each wheel requires stands in wheel-requirements.json, which scripts/lock-images.ts reads out of
+What each wheel requires stands in wheel-requirements.json: scripts/lock-images.ts reads it out of
 the very files that it locks.
 """
 

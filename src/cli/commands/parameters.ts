@@ -16,6 +16,12 @@ export const wait = {
   withNegated: false,
 } as const;
 
+export const pull = {
+  kind: "boolean",
+  brief: "bring a cloud run's model here at its end; --no-pull leaves it",
+  default: true,
+} as const;
+
 export type RunArgs = [run?: string];
 
 /** The run that a command is about. */

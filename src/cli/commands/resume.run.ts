@@ -11,5 +11,6 @@ export default async function (this: Cli, flags: ResumeFlags, given?: string): P
     resume(context, { run: given, whenBusy: flags.wait ? "wait" : "refuse", signal }),
   );
   presenter.started({ how: "resumed", run, previous: null });
-  this.exitWith(await follow(context, this.terminal, presenter, { run, interrupt: "stop" }));
+  const { pull } = flags;
+  this.exitWith(await follow(context, this.terminal, presenter, { run, interrupt: "stop", pull }));
 }

@@ -5,6 +5,7 @@ import { json } from "./parameters.ts";
 
 export interface RunsFlags {
   readonly all: boolean;
+  readonly remote: boolean;
   readonly json: boolean;
 }
 
@@ -18,6 +19,12 @@ export const runs = buildCommand<RunsFlags, [], Cli>({
       all: {
         kind: "boolean",
         brief: `every run, not only the newest ${listedRuns}`,
+        default: false,
+        withNegated: false,
+      },
+      remote: {
+        kind: "boolean",
+        brief: "also runs of the AWS account from other machines",
         default: false,
         withNegated: false,
       },

@@ -42,5 +42,6 @@ export default async function (this: Cli, flags: TrainFlags & ConfigFlags): Prom
   );
   const how = created ? "created" : "attached";
   presenter.started({ how, run, previous });
-  this.exitWith(await follow(context, this.terminal, presenter, { run, interrupt: "stop" }));
+  const { pull } = flags;
+  this.exitWith(await follow(context, this.terminal, presenter, { run, interrupt: "stop", pull }));
 }

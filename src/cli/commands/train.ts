@@ -2,11 +2,12 @@ import { buildCommand } from "@stricli/core";
 import type { Cli } from "../cli.ts";
 import { bare, configFlags } from "../flags.ts";
 import type { ConfigFlags } from "../flags.ts";
-import { json, wait } from "./parameters.ts";
+import { json, pull, wait } from "./parameters.ts";
 
 export interface TrainFlags {
   readonly runId?: string;
   readonly wait: boolean;
+  readonly pull: boolean;
   readonly json: boolean;
   readonly yes: boolean;
   readonly plan?: string;
@@ -27,6 +28,7 @@ export const train = buildCommand<TrainFlags & ConfigFlags, [], Cli>({
         optional: true,
       },
       wait,
+      pull,
       yes: {
         kind: "boolean",
         brief: "agree to what it can cost (a local run costs nothing)",

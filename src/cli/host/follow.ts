@@ -1,3 +1,4 @@
+import { isAbsolute } from "node:path";
 import type { Context } from "../../api/context.ts";
 import { carryOn } from "../../api/carry-on.ts";
 import { stop } from "../../api/stop.ts";
@@ -6,6 +7,7 @@ import { toMoxiError } from "../../base/errors.ts";
 import { hasEnded } from "../../run/fold.ts";
 import type { FailureKind } from "../../run/failure.ts";
 import type { View } from "../../run/fold.ts";
+import { command, shortName } from "../render/words.ts";
 import type { Terminal } from "../terminal.ts";
 import type { Presenter } from "./presenter.ts";
 
@@ -13,6 +15,8 @@ export interface FollowOptions {
   readonly run: string | undefined;
   /** What Ctrl-C means: who started the run stops it, who only looks leaves. */
   readonly interrupt: "stop" | "leave";
+  /** Brings the model of a run that has succeeded elsewhere to this machine. */
+  readonly pull?: boolean;
 }
 
 /**
@@ -23,7 +27,7 @@ export async function follow(
   context: Context,
   terminal: Terminal,
   presenter: Presenter,
-  { run, interrupt }: FollowOptions,
+  { run, interrupt, pull = false }: FollowOptions,
 ): Promise<number> {
   const leave = new AbortController();
   let presses = 0;
@@ -39,7 +43,8 @@ export async function follow(
   };
   const forget = terminal.onInterrupt(() => {
     presses += 1;
-    if (interrupt === "leave" || presses > 2) leave.abort();
+    const isOver = view !== undefined && hasEnded(view.status);
+    if (interrupt === "leave" || isOver || presses > 2) leave.abort();
     else if (presses === 1) ask("checkpoint", "stopping: saving a checkpoint; Ctrl-C again aborts");
     else ask("abort", "aborting, without a checkpoint; Ctrl-C again leaves");
   });
@@ -50,16 +55,49 @@ export async function follow(
       view = update.view;
       presenter.update(update);
     }
+    if (pull && view?.status === "succeeded") {
+      view = await bringHome(context, presenter, view, leave.signal);
+    }
   } finally {
     forget();
     presenter.close();
   }
   if (view !== undefined && hasEnded(view.status)) {
     presenter.ended(view);
-    return outcomeCode(view, presses > 0);
+    // What goes on with the fetching is left then.
+    return pull && leave.signal.aborted ? 130 : outcomeCode(view, presses > 0);
   }
   presenter.left(view?.run ?? run ?? "");
   return 130;
+}
+
+/** Fetches the model. One that stays away is a warning: the run itself has succeeded. */
+async function bringHome(
+  context: Context,
+  presenter: Presenter,
+  view: View,
+  left: AbortSignal,
+): Promise<View> {
+  const { run, artifact } = view;
+  if (artifact === null || isAbsolute(artifact.path)) return view;
+  const leaving = new Promise<undefined>((done) =>
+    left.addEventListener("abort", () => done(undefined)),
+  );
+  try {
+    const { pull } = await import("../../api/pull.ts");
+    const pulled = await Promise.race([pull(context, { run }), leaving]);
+    if (pulled !== undefined) return { ...view, artifact: { ...artifact, path: pulled.folder } };
+    presenter.notify({ type: "warning", text: "the model was not brought here", hint: again(run) });
+  } catch (reason) {
+    const { message } = toMoxiError(reason);
+    const text = `the model was not brought here: ${message}`;
+    presenter.notify({ type: "warning", text, hint: again(run) });
+  }
+  return view;
+}
+
+function again(run: string): string {
+  return `${command} pull ${shortName(run)} brings it; what is here is not fetched again`;
 }
 
 /** Of a failure that is not the training's own, the code says what has to be mended. */

@@ -44,8 +44,10 @@ export function peoplePresenter(terminal: Terminal, options: PeopleOptions): Pre
   const paint = () => {
     const columns = paintedColumns(terminal);
     const frame = { columns, rows: terminal.rows(), style: err.style, now: options.now() };
-    if (view === undefined) painter.paint(taskFrame([...tasks.values()], frame));
-    else if (!hasEnded(view.status)) painter.paint(["", ...runFrame(view, frame)]);
+    // Before the run, and after it, when its model is fetched.
+    if (view === undefined || hasEnded(view.status))
+      painter.paint(taskFrame([...tasks.values()], frame));
+    else painter.paint(["", ...runFrame(view, frame)]);
   };
   const stopTicking = live ? terminal.every(100, paint) : () => {};
 

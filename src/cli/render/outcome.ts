@@ -1,3 +1,4 @@
+import { isAbsolute } from "node:path";
 import { formatBytes, formatCount, formatDuration, printable } from "../../base/format.ts";
 import type { GenerationEvent } from "../../run/event.ts";
 import type { View } from "../../run/fold.ts";
@@ -175,6 +176,12 @@ function nextLines(view: View, options: OutcomeOptions): string[] {
       "next:",
       ...hint(`${command} resume ${shortName(view.run)}`, resume),
       ...hint(`${command} logs ${shortName(view.run)}`, "everything that the trainer printed"),
+    ];
+  }
+  if (!isAbsolute(view.artifact.path)) {
+    return [
+      "next:",
+      ...hint(`${command} pull ${shortName(view.run)}`, "brings it to this machine"),
     ];
   }
   const path = JSON.stringify(pathText(view.artifact.path, cwd));

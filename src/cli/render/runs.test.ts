@@ -15,6 +15,7 @@ const row: RunSummary = {
   step: 1230,
   steps: 1230,
   heldOutLoss: { first: 7, last: 4.1, best: 4.1 },
+  usd: null,
   error: null,
 };
 const rows: RunSummary[] = [
@@ -60,4 +61,14 @@ test("80 columns hold what matters most, and cut the model", () => {
 
 test("a pipe gets whole cells", () => {
   expect(runLines(rows, { columns: Infinity, style })[2]).toContain("SmolLM2-135M-Instruct");
+});
+
+test("a run in a cloud shows what it has cost, and that its cloud does not answer", () => {
+  const away = { ...row, run: "moxi-away", status: "unknown", target: "sagemaker" } as const;
+  const paid = { ...row, run: "moxi-paid", target: "sagemaker", usd: 1.234 };
+  expect(runLines([paid, away], { columns: 160, style })).toEqual([
+    "run        status       held-out loss  model      steps  cost   method  target",
+    "moxi-paid  ✓ succeeded  7.000 → 4.100  moxi:tiny  1,230  $1.23  full    sagemaker",
+    "moxi-away  ? unknown    7.000 → 4.100  moxi:tiny  1,230         full    sagemaker",
+  ]);
 });

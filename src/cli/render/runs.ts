@@ -2,7 +2,7 @@ import type { RunSummary } from "../../api/runs.ts";
 import { formatCount, printable } from "../../base/format.ts";
 import type { Style } from "../terminal.ts";
 import { fit, padEnd, width } from "./text.ts";
-import { lossText, statusText } from "./words.ts";
+import { costText, lossText, statusText } from "./words.ts";
 
 interface Column {
   readonly title: string;
@@ -18,6 +18,7 @@ const columnList: readonly Column[] = [
   { title: "held-out loss", cell: (row) => lossChange(row.heldOutLoss) },
   { title: "model", cell: (row) => printable(lastPart(row.model ?? "")), shrinksTo: 10 },
   { title: "steps", cell: stepText },
+  { title: "cost", cell: (row) => (row.usd === null ? "" : costText({ usd: row.usd })) },
   { title: "method", cell: (row) => row.method ?? "" },
   { title: "target", cell: (row) => row.target ?? "" },
 ];
@@ -32,6 +33,7 @@ export function runLines(
   const shown: { cells: readonly string[]; width: number; title: string }[] = [];
   for (const column of columnList) {
     const cells = rows.map((row) => column.cell(row, style));
+    if (column.title === "cost" && cells.every((cell) => cell === "")) continue;
     const wanted = Math.max(width(column.title), ...cells.map(width));
     const least = Math.min(wanted, column.shrinksTo ?? wanted);
     if (least > left && shown.length > 0) break;

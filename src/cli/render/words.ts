@@ -28,7 +28,7 @@ export function shortName(run: string): string {
 }
 
 /** A status with its mark, in its colour. */
-export function statusText(status: RunStatus | "unreadable", style: Style): string {
+export function statusText(status: RunStatus | "unreadable" | "unknown", style: Style): string {
   switch (status) {
     case "succeeded":
       return style.green(`✓ ${status}`);
@@ -38,6 +38,8 @@ export function statusText(status: RunStatus | "unreadable", style: Style): stri
     case "stopped":
     case "interrupted":
       return style.yellow(`■ ${status}`);
+    case "unknown":
+      return style.yellow(`? ${status}`);
     case "starting":
     case "running":
     case "stopping":

@@ -6,6 +6,7 @@ import { lockHolder, withLock } from "../../store/lock.ts";
 import { isAlive } from "../../store/process.ts";
 import { sortLines } from "../lines.ts";
 import type { Capabilities, Continuation, Reading, RunRef, Submission, Target } from "../target.ts";
+import { fetchLocal } from "./fetch.ts";
 import { attemptFiles } from "./files.ts";
 import { layOut } from "./layout.ts";
 import { lastLines, readLog } from "./log.ts";
@@ -17,6 +18,7 @@ import {
   machineHolder,
   machineLock,
 } from "./machine.ts";
+import { milestones } from "./milestones.ts";
 import { launch, readProcesses, signal } from "./supervisor.ts";
 
 export interface LocalTargetOptions {
@@ -40,7 +42,8 @@ const capabilities: Capabilities = {
   warmPool: false,
   maxNodes: 1,
   paid: false,
-  pollMs: 200,
+  remote: false,
+  pollMs: [200, 200],
 };
 
 /** How long an attempt that was recorded may take to be launched by whoever recorded it. */
@@ -153,6 +156,11 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
     read,
     stop,
     outputs: ({ folder }) => Promise.resolve({ artifact: join(folder, "model") }),
+    // Nothing is kept but the run's own folder.
+    list: () => Promise.resolve([]),
+    record: () => Promise.resolve(undefined),
+    milestones: (ref) => Promise.resolve(milestones(ref)),
+    fetch: fetchLocal,
   };
 }
 

@@ -5,10 +5,12 @@ import type { Job } from "../../run/job.ts";
 import type { Submission } from "../target.ts";
 import { channelsOf, inputsOf, runFiles } from "./inputs.ts";
 import type { InputOptions } from "./inputs.ts";
+import { cloudOf } from "./limits.ts";
 
 /**
  * Makes in a folder of this machine what a container of the attempt finds below /opt/ml: the very
  * files that would be sent, under the names of the very channels, and the service's own settings.
+ * Only secrets are left out: they lie in the account.
  *
  * @param change what is another in job.json
  */
@@ -18,7 +20,9 @@ export async function layOutContainer(
   change: (job: Job) => Job,
 ): Promise<void> {
   const { folder, plan, attempt } = submission;
-  const inputs = await inputsOf(submission, options, "fetch");
+  // What would come from a mirror in the bucket is given as a folder.
+  const cloud = { ...cloudOf(submission), mirrorModel: false };
+  const inputs = await inputsOf({ ...submission, plan: { ...plan, cloud } }, options, "fetch");
   const channels = inputs.flatMap((input) => channelsOf(input, ""));
   for (const part of ["input/config", "input/data/job", "model", "output/data", "checkpoints"]) {
     await mkdir(join(folder, part), { recursive: true });

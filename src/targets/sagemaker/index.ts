@@ -8,6 +8,7 @@ import type { Host } from "../../base/host.ts";
 import { looksLikePath } from "../../base/paths.ts";
 import type { TargetStatus } from "../../run/attempt.ts";
 import type { Price } from "../../run/cost.ts";
+import type { RunEvent } from "../../run/event.ts";
 import type { CloudSettings, Machine, Plan } from "../../run/plan.ts";
 import { toyModel } from "../../run/recipe.ts";
 import { lockHolder } from "../../store/lock.ts";
@@ -15,15 +16,18 @@ import { runLock } from "../../store/runs.ts";
 import type { Capabilities, Reading, RunRef, Target } from "../target.ts";
 import { checkPlan } from "./constraints.ts";
 import type { InputOptions } from "./inputs.ts";
+import { fetchPart } from "./fetch.ts";
 import { keptInputs } from "./kept.ts";
 import { cloudOf } from "./limits.ts";
 import { checkPackages } from "./packages.ts";
 import { machineOf, placeOf } from "./place.ts";
 import type { Wishes } from "./place.ts";
-import { endArrived, readLogs } from "./read.ts";
+import { endArrived, isBeginning, readLogs, toldElsewhere } from "./read.ts";
+import { listRuns, readRecord } from "./records.ts";
 import { endStatus, hasEnded, hasStarted, liveStatus } from "./status.ts";
 import { asksHub } from "./secrets.ts";
 import type { SecretVariables } from "./secrets.ts";
+import { readStory, withoutSteps } from "./story.ts";
 import { rehearseSubmit, submitAttempt } from "./submit.ts";
 
 export interface SageMakerOptions {
@@ -38,7 +42,9 @@ export interface SageMakerOptions {
     /** What only the job may read, above all the Hugging Face token. */
     readonly variables?: SecretVariables;
   };
-  /** How often the service is asked; it allows few requests a second. */
+  /** The bucket that a plan or the user names: where runs are looked for first. */
+  readonly bucket?: string | undefined;
+  /** The least between two looks at a job, and half of the most: the service allows few requests a second. */
   readonly pollMs?: number;
   /** How long after a job's end its last lines may still arrive. */
   readonly drainMs?: number;
@@ -46,14 +52,19 @@ export interface SageMakerOptions {
 
 /** Trains in SageMaker training jobs: one job an attempt, under the attempt's name. */
 export function createSageMakerTarget(options: SageMakerOptions): Target {
-  const { aws, host, clock, wishes = {}, sending, pollMs = 15_000, drainMs = 30_000 } = options;
+  const { aws, host, clock, wishes = {}, sending, bucket } = options;
+  const { pollMs = 15_000, drainMs = 30_000 } = options;
   const capabilities: Capabilities = {
     spot: true,
     warmPool: true,
     maxNodes: 1,
     paid: true,
-    pollMs,
+    remote: true,
+    pollMs: [pollMs, 2 * pollMs],
   };
+  /** Attempts that were seen to go on, and when they were seen to have ended, by this clock. */
+  const seen = new Map<string, Date | null>();
+  const stories = new Map<string, Promise<readonly RunEvent[]>>();
   const prices = new Map<string, Promise<Price | undefined>>();
 
   function price({ machine, cloud }: Pick<Plan, "machine" | "cloud">): Promise<Price | undefined> {
@@ -132,20 +143,39 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
         ? { state: "starting" }
         : { state: "gone", detail: "SageMaker has no such job" };
     }
-    if (!hasEnded(job)) return liveStatus(job, now);
+    if (!hasEnded(job)) {
+      seen.set(attempt.name, null);
+      return liveStatus(job, now);
+    }
     const end = endStatus(job);
     if (hasStarted(job)) {
       if (await endArrived(await aws.logs(), attempt)) return { ...end, state: "ended" };
-      const since = now.getTime() - (job.endedAt?.getTime() ?? 0);
-      if (since < drainMs) {
+      // Whoever was there counts from then: the service's clock may be another.
+      if (seen.get(attempt.name) === null) seen.set(attempt.name, now);
+      const endedAt = seen.get(attempt.name) ?? job.endedAt;
+      if (now.getTime() - (endedAt?.getTime() ?? 0) < drainMs) {
         return { ...liveStatus(job, now), state: "running", detail: "waiting for the last lines" };
       }
     }
     return end;
   }
 
-  async function read({ attempt }: RunRef, cursor: string | null): Promise<Reading> {
-    return readLogs(await aws.logs(), attempt, cursor);
+  async function read(ref: RunRef, cursor: string | null): Promise<Reading> {
+    const { attempt } = ref;
+    const page = await readLogs(await aws.logs(), attempt, cursor);
+    if (cursor !== null || isBeginning(page)) return page;
+    const job = await (await aws.sagemaker()).describe(attempt.name);
+    if (job !== undefined && !hasEnded(job)) return page;
+    // Long after its end: the log has expired, in whole or from its beginning.
+    const events = (await readStory(aws, ref)).filter((event) => event.attempt === attempt.attempt);
+    return events.length === 0 ? page : toldElsewhere(events);
+  }
+
+  async function milestones(ref: RunRef): Promise<readonly RunEvent[]> {
+    const story = stories.get(ref.run) ?? readStory(aws, ref);
+    stories.set(ref.run, story);
+    const { attempt } = ref.attempt;
+    return withoutSteps((await story).filter((event) => event.attempt === attempt));
   }
 
   async function stop(ref: RunRef, how: "checkpoint" | "abort"): Promise<void> {
@@ -180,6 +210,10 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     status,
     read,
     stop,
+    list: (wanted) => listRuns(aws, wanted),
+    record: (run, known) => readRecord(aws, run, known?.plan.cloud?.bucket ?? bucket, known),
+    milestones,
+    fetch: (ref, part, folder, told) => fetchPart(ref, part, folder, { aws, host, clock, told }),
     outputs: async ({ attempt }) => {
       const job = await (await aws.sagemaker()).describe(attempt.name);
       if (job?.artifact !== undefined) return { artifact: job.artifact };

@@ -1,5 +1,4 @@
 import type { Logs } from "../../aws/logs.ts";
-import { isRecord } from "../../base/json.ts";
 import type { Attempt } from "../../run/attempt.ts";
 import { sortLines } from "../lines.ts";
 import type { Cursor, Reading } from "../target.ts";
@@ -15,13 +14,19 @@ function streamsOf(logs: Logs, { name }: Attempt): Promise<string[]> {
   return logs.streams(group, `${name}/algo-1-`);
 }
 
-/** What the attempt has printed after the cursor, one page of each stream. */
+/** Where reading stands: the next page of each stream, and whether the events came from elsewhere. */
+interface Places {
+  readonly streams: Record<string, string>;
+  readonly storyTold: boolean;
+}
+
+/** What the attempt has printed after the cursor, one page of a stream. */
 export async function readLogs(
   logs: Logs,
   attempt: Attempt,
   cursor: Cursor | null,
 ): Promise<Reading> {
-  const places = parseCursor(cursor);
+  const { streams: places, storyTold } = parseCursor(cursor);
   const lines: string[] = [];
   let start = 0;
   for (const stream of await streamsOf(logs, attempt)) {
@@ -35,7 +40,21 @@ export async function readLogs(
   const told = sortLines(lines, attempt);
   // A machine that was taken away before S3 had heard of its start is not counted by the next one.
   const events = told.events.map((event) => ({ ...event, boot: Math.max(event.boot, start) }));
-  return { ...told, events, cursor: JSON.stringify(places) };
+  return { ...told, events: storyTold ? [] : events, cursor: cursorOf(places, storyTold) };
+}
+
+/** Whether a first page holds the story's beginning: CloudWatch forgets what is old, if it is told to. */
+export function isBeginning({ events }: Reading): boolean {
+  return events[0]?.boot === 1 && events[0].seq === 1;
+}
+
+/** The story as somebody else has kept it; what CloudWatch still has of the log follows. */
+export function toldElsewhere(events: Reading["events"]): Reading {
+  return { events, logs: [], cursor: cursorOf({}, true) };
+}
+
+function cursorOf(streams: Places["streams"], storyTold: boolean): Cursor {
+  return JSON.stringify(storyTold ? { streams, storyTold } : { streams });
 }
 
 /** Whether the attempt's own end has arrived; all that it said before has arrived then too. */
@@ -46,7 +65,8 @@ export async function endArrived(logs: Logs, attempt: Attempt): Promise<boolean>
   return events.some(({ type }) => type === "end");
 }
 
-function parseCursor(cursor: Cursor | null): Record<string, string> {
-  const value: unknown = JSON.parse(cursor ?? "{}");
-  return isRecord(value) ? (value as Record<string, string>) : {};
+function parseCursor(cursor: Cursor | null): Places {
+  if (cursor === null) return { streams: {}, storyTold: false };
+  const { streams, storyTold = false } = JSON.parse(cursor) as Partial<Places>;
+  return { streams: streams ?? {}, storyTold };
 }

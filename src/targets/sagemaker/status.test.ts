@@ -11,6 +11,7 @@ const job: TrainingJob = {
   failure: undefined,
   endedAt: undefined,
   artifact: undefined,
+  checkpoints: undefined,
   billedSeconds: undefined,
   trainedSeconds: undefined,
   channels: {},

@@ -61,7 +61,7 @@ function outcomeOf({ status, secondary }: TrainingJob): Outcome | undefined {
 function accounts(
   job: TrainingJob,
   until: Date | undefined,
-): Pick<TargetStatus, "stages" | "billedSeconds" | "machine"> {
+): Pick<TargetStatus, "stages" | "billedSeconds" | "machine" | "artifact"> {
   const billed = billedSeconds(job, until);
   return {
     stages: job.turns.map(({ status, at, endedAt }): Stage => ({
@@ -72,6 +72,7 @@ function accounts(
     })),
     ...(billed === undefined ? {} : { billedSeconds: billed }),
     ...(job.instance !== "" && { machine: job.instance }),
+    ...(job.artifact === undefined ? {} : { artifact: job.artifact }),
   };
 }
 

@@ -23,3 +23,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(
         words in text for words in ("out of memory", "can't allocate memory", "not enough memory")
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says, without its explanations."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -56,7 +56,7 @@ def run(task: Task, story: Story) -> int:
     train_rows, held_out_rows = dataset.load(task, story)
 
     story.phase("model", f"loading {settings.model}")
-    from . import artifacts, batches, card, data, generate
+    from . import adapter, artifacts, batches, card, data, generate
     from . import model as models
     from .callbacks import Stop
     from .trackers import attach
@@ -91,7 +91,7 @@ def run(task: Task, story: Story) -> int:
         )
 
     if settings.method != "full":
-        model = models.add_adapter(model, settings, story)
+        model = adapter.add_adapter(model, settings, story)
     models.decide_trainable(model, story)
     lengths = [len(sample.ids) for sample in train]
     batch = batches.choose_batches(settings, machine, lengths, limit, model, story)

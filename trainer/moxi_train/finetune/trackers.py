@@ -13,6 +13,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from .config import Task
+from .errors import first_line
 from .events import Story
 
 PACKAGES = {  # what to import, what to install
@@ -124,7 +125,7 @@ def _defaults(run: str, folder: Path) -> None:
 
 
 def _tell(story: Story, name: str, what: str, error: BaseException) -> None:
-    why = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    why = first_line(error)[:300]
     hint = None
     if isinstance(error, ModuleNotFoundError):
         hint = f"Install {error.name or name} beside the training's other packages."

@@ -21,6 +21,7 @@ from peft.helpers import disable_input_dtype_casting
 from transformers import PrinterCallback, TrainerState
 
 from . import checkpoint
+from .adapter import keep_precise
 from .alerts import Watch
 from .arguments import arguments, set_schedule
 from .batches import Batches
@@ -28,10 +29,10 @@ from .callbacks import Rhythm, Stop, Storyteller
 from .checkpoint import Checkpoint
 from .config import Settings
 from .data import Sample
-from .errors import TrainingError, is_out_of_memory
+from .errors import TrainingError, first_line, is_out_of_memory
 from .events import Story
 from .loss import answers_loss, eval_batches, trained_tokens
-from .model import Machine, keep_precise
+from .model import Machine
 from .order import StepSampler
 from .resumable import TRAINER_STATE, ResumableTrainer
 from .scores import best_step, evaluations_since_best, loss_at, ranked
@@ -193,8 +194,8 @@ class Trainer(ResumableTrainer):
         else:
             hint = "Lower maxSeqLength, or take a smaller model."
         what = f"{micro} sequences of up to {longest} tokens at once"
-        told = (str(error).splitlines() or [""])[0]
-        return TrainingError("out-of-memory", f"out of memory with {what}: {told}", hint)
+        message = f"out of memory with {what}: {first_line(error)}"
+        return TrainingError("out-of-memory", message, hint)
 
     @property
     def lacks_eval(self) -> bool:
