@@ -1,6 +1,6 @@
 import { findProject } from "../config/find.ts";
 import { readEnvironment } from "../config/environment.ts";
-import type { Copied } from "../storage/copy.ts";
+import type { Copied } from "../storage/copied.ts";
 import type { Context } from "./context.ts";
 
 export interface StorageResult extends Copied {

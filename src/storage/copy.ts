@@ -3,6 +3,7 @@ import { MoxiError, systemCode } from "../base/errors.ts";
 import { formatCount, printable } from "../base/format.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectInfo, S3 } from "../aws/s3.ts";
+import type { Copied } from "./copied.ts";
 import { isSameContent } from "./checksums.ts";
 import { createCrew } from "./crew.ts";
 import { download, objectsBelow } from "./download.ts";
@@ -16,16 +17,6 @@ import type { TransferOptions } from "./upload.ts";
 export interface CopyOptions extends TransferOptions {
   /** Leave out what is the same on the other side, by size and checksum. */
   readonly onlyChanged: boolean;
-}
-
-export interface Copied {
-  /** That were sent or fetched. */
-  readonly files: number;
-  readonly bytes: number;
-  /** Of these bytes, found from a copy that was broken off. */
-  readonly resumedBytes: number;
-  /** Left out because the other side has the same. */
-  readonly unchangedFiles: number;
 }
 
 /** A file and its object, of which one side may not be there yet. */
