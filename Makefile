@@ -27,6 +27,7 @@ check: node_modules/.package-lock.json ## Types, lint, layers, formatting, gener
 	@oxlint --type-aware --quiet
 	@oxfmt --check >/dev/null || { echo "not formatted (run: make format):"; oxfmt --list-different; exit 1; }
 	@node scripts/schemas.ts --check
+	@node scripts/kernel.ts --check
 	@knip --no-progress
 	@node scripts/python.ts -m ruff check --quiet $(python)
 	@node scripts/python.ts -m ruff format --check --quiet $(python)

@@ -24,9 +24,9 @@ try {
   const memory = ["--initialMemory", "32", "--maximumMemory", "32"];
   const { error } = await main(
     ["kernel/index.ts", "--baseDir", root, "-o", binary, ...options, ...memory],
-    {},
+    { stderr: process.stderr },
   );
-  if (error !== null) throw new Error(`the kernel cannot be built: ${error.message}`);
+  if (error !== null) throw error;
   const base64 = (await readFile(binary)).toString("base64");
   const text = `// Built from kernel/ by scripts/kernel.ts.\nexport const wasm =\n  "${base64}";\n`;
   const stale = text !== (await readFile(target, "utf8").catch(() => ""));

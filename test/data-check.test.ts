@@ -65,6 +65,22 @@ test("errors: exit 3, places for people, programs and code scanning, and no secr
     expect(stdout + stderr).not.toContain(secret.slice(8, 20));
 });
 
+test("--max-places: so many places of each rule, or all", async () => {
+  await project.write("empty.jsonl", '{"prompt":"a","completion":""}\n'.repeat(20));
+  const places = async (...more: string[]) => {
+    const { stdout } = await project.moxi("data", "check", "empty.jsonl", "--json", ...more);
+    const { problems } = JSON.parse(stdout) as {
+      problems: { code: string; count: number; places: unknown[] }[];
+    };
+    const found = problems.find(({ code }) => code === "empty-answer")!;
+    return [found.count, found.places.length];
+  };
+  expect(await places()).toEqual([20, 5]);
+  expect(await places("--max-places", "7")).toEqual([20, 7]);
+  expect(await places("--max-places", "all")).toEqual([20, 20]);
+  expect((await project.moxi("data", "check", "empty.jsonl", "--max-places", "few")).code).toBe(2);
+});
+
 test("what is no dataset: exit 2, and an object for programs", async () => {
   for (const path of ["none.jsonl", "/dev/zero"]) {
     const { code, stdout } = await project.moxi("data", "check", path, "--json");

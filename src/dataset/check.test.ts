@@ -132,3 +132,14 @@ test("fix writes a new file and a diff, and never over another", async () => {
   await expect(fixDataset({ path: name, cwd: folder })).rejects.toMatchObject({ code: "E_USAGE" });
   expect(readFileSync(file, "utf8")).toBe(fixed);
 });
+
+test("places are told from where people stand, and by their whole path elsewhere", async () => {
+  write("inside.jsonl", `${lines}\n{}`);
+  const fileOf = async (cwd: string) => {
+    const { files, problems } = await checkDataset({ path: join(folder, "inside.jsonl"), cwd });
+    return [files[0]!.name, problems[0]!.places[0]!.file];
+  };
+  expect(await fileOf(folder)).toEqual(["inside.jsonl", "inside.jsonl"]);
+  const outside = join(folder, "inside.jsonl");
+  expect(await fileOf(join(folder, "many"))).toEqual([outside, outside]);
+});
