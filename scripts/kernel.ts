@@ -22,11 +22,11 @@ try {
     "1024",
   ];
   const memory = ["--initialMemory", "32", "--maximumMemory", "32"];
-  const { error, stderr } = await main(
+  const { error } = await main(
     ["kernel/index.ts", "--baseDir", root, "-o", binary, ...options, ...memory],
     {},
   );
-  if (error !== null) throw new Error(`the kernel cannot be built: ${String(stderr)}`);
+  if (error !== null) throw new Error(`the kernel cannot be built: ${error.message}`);
   const base64 = (await readFile(binary)).toString("base64");
   const text = `// Built from kernel/ by scripts/kernel.ts.\nexport const wasm =\n  "${base64}";\n`;
   const stale = text !== (await readFile(target, "utf8").catch(() => ""));

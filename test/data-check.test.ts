@@ -42,7 +42,7 @@ test("errors: exit 3, places for people, programs and code scanning, and no secr
   const people = await project.moxi("data", "check", "bad.jsonl");
   expect(people.code).toBe(3);
   expect(people.stdout).toContain(
-    "✗ 1 row: the answer is empty or blank  [empty-answer]\n    bad.jsonl:61 (row 61) completion is empty\n",
+    "✗ 1 row: the answer is empty or blank  [empty-answer]\n    bad.jsonl:61 completion is empty\n",
   );
   expect(people.stdout).toContain("✗ 2 errors, 0 warnings; 60 of 62 rows can be trained on");
   const json = await project.moxi("data", "check", "bad.jsonl", "--json");

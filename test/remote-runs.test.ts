@@ -179,7 +179,9 @@ describe("a run that another machine has started", () => {
     const before = await show(fresh, run);
     await rm(join(fresh.folder, ".moxi"), { recursive: true });
     expect(await show(fresh, run)).toEqual(before);
-    expect((await fresh.moxi("logs", run)).stdout).not.toBe("");
+    const printed = await fresh.moxi("logs", run);
+    expect(printed).toEqual(await home.moxi("logs", run));
+    expect(printed).toMatchObject({ code: 0, stderr: "" });
   });
 
   it("lists what it learned and cost, without asking again once it is over", async () => {

@@ -7,6 +7,7 @@ import { CloudWatchLogsClient, DeleteLogGroupCommand } from "@aws-sdk/client-clo
 import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, test, vi } from "vitest";
 import { createContext } from "../src/api/context.ts";
+import { logs } from "../src/api/logs.ts";
 import { runs } from "../src/api/runs.ts";
 import { show } from "../src/api/show.ts";
 import { openAws } from "../src/aws/aws.ts";
@@ -195,6 +196,10 @@ it("knows an attempt that another machine has made since", async () => {
     { name: `${run}-a1`, outcome: "failed" },
     { name: `${run}-a2`, outcome: "failed" },
   ]);
+  const nowhere = createContext({ cwd: elsewhere, home: elsewhere, env: settings, clock });
+  const last: string[] = [];
+  for await (const { text } of logs(nowhere, { run })) last.push(text);
+  expect(last.filter((text) => text === "the last line")).toHaveLength(2);
   const kept = (await readFile(join(folder, "attempts.ndjson"), "utf8")).trim().split("\n");
   expect(kept.map((line) => JSON.parse(line).nonce)).toEqual([
     submission.attempt.nonce,

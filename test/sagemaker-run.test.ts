@@ -37,6 +37,8 @@ const settings = {
   generationTokens: 4,
 };
 const second = "ml.g5.xlarge";
+/** Six starts of PyTorch, on machines that do other things meanwhile. */
+const minutes = (count: number) => count * 60_000;
 
 let cloud: Cloud;
 let account: SetUp;
@@ -136,115 +138,123 @@ describe("a run", () => {
   beforeAll(async () => {
     viewOf(await train("whole"));
     whole = await modelOf("moxi-whole-a1");
-  });
+  }, minutes(5));
 
-  test("whose spot machines are taken away goes on elsewhere, without this machine's rows, and learns the same", async () => {
-    const [first, next] = ["moxi-cut-a1", "moxi-cut-a2"];
-    await cloud.order("interrupt", { job: first, at: ['"step":8,'] });
-    await cloud.order("interrupt", { job: next, at: ['"type":"phase"', '"step":14,'] });
-    const running = project.start(
-      "train",
-      "--run-id",
-      "cut",
-      "--yes",
-      "--json",
-      "--spot",
-      "--fallbacks",
-      second,
-    );
-    await untilTraining(first);
-    const started = await changes();
-    // No machine of the first type comes back, and the rows are gone from here.
-    await cloud.order("capacity", { kind: "ml.g5.2xlarge", starts: 99 });
-    await rm(join(project.folder, ".moxi/data"), { recursive: true });
-    await rename(join(project.folder, "rows.json"), join(project.folder, "rows.away"));
+  test(
+    "whose spot machines are taken away goes on elsewhere, without this machine's rows, and learns the same",
+    async () => {
+      const [first, next] = ["moxi-cut-a1", "moxi-cut-a2"];
+      await cloud.order("interrupt", { job: first, at: ['"step":8,'] });
+      await cloud.order("interrupt", { job: next, at: ['"type":"phase"', '"step":14,'] });
+      const running = project.start(
+        "train",
+        "--run-id",
+        "cut",
+        "--yes",
+        "--json",
+        "--spot",
+        "--fallbacks",
+        second,
+      );
+      await untilTraining(first);
+      const started = await changes();
+      // No machine of the first type comes back, and the rows are gone from here.
+      await cloud.order("capacity", { kind: "ml.g5.2xlarge", starts: 99 });
+      await rm(join(project.folder, ".moxi/data"), { recursive: true });
+      await rename(join(project.folder, "rows.json"), join(project.folder, "rows.away"));
 
-    const view = viewOf(await running.finished);
-    expect(view.attempts.map(({ name, outcome, boots }) => [name, outcome, boots])).toEqual([
-      [first, "interrupted", 1],
-      [next, "succeeded", 3],
-    ]);
-    expect(view.machine).toBe(second);
-    expect(running.written.stderr).toBe("");
-    expect(running.written.stdout).toContain(
-      `ml.g5.2xlarge could not be had; asking for ${second}`,
-    );
+      const view = viewOf(await running.finished);
+      expect(view.attempts.map(({ name, outcome, boots }) => [name, outcome, boots])).toEqual([
+        [first, "interrupted", 1],
+        [next, "succeeded", 3],
+      ]);
+      expect(view.machine).toBe(second);
+      expect(running.written.stderr).toBe("");
+      expect(running.written.stdout).toContain(
+        `ml.g5.2xlarge could not be had; asking for ${second}`,
+      );
 
-    const model = await modelOf(next);
-    expect(sha256(model[weights]!)).toBe(sha256(whole[weights]!));
+      const model = await modelOf(next);
+      expect(sha256(model[weights]!)).toBe(sha256(whole[weights]!));
 
-    const [one, two] = [...started, ...(await changes())]
-      .filter(({ operation }) => operation === "CreateTrainingJob")
-      .map(({ values }) => values as unknown as CreateTrainingJobRequest);
-    expect(one).toMatchObject({
-      EnableManagedSpotTraining: true,
-      ResourceConfig: { InstanceType: "ml.g5.2xlarge" },
-      StoppingCondition: { MaxRuntimeInSeconds: 86_400, MaxWaitTimeInSeconds: 172_800 },
-    });
-    expect(two!.ResourceConfig).toMatchObject({ InstanceType: second });
-    const inputs = (request: CreateTrainingJobRequest) =>
-      request.InputDataConfig!.filter(({ ChannelName }) => ChannelName !== "job");
-    expect(inputs(two!)).toEqual(inputs(one!));
-    // What the first machine was paid for is taken off the limit.
-    const kept = await readFile(
-      join(project.folder, ".moxi/runs/moxi-cut/attempts.ndjson"),
-      "utf8",
-    );
-    const { maxSeconds, carriedSeconds } = JSON.parse(kept.split("\n")[1]!) as Attempt;
-    expect(carriedSeconds).toBeGreaterThan(0);
-    expect(maxSeconds! + carriedSeconds!).toBe(86_400);
-    expect(two!.StoppingCondition!.MaxRuntimeInSeconds).toBe(maxSeconds);
-    await rename(join(project.folder, "rows.away"), join(project.folder, "rows.json"));
-    await cloud.order("capacity", { kind: "ml.g5.2xlarge", starts: 0 });
-  });
-
-  test("on a gated model gets it from the bucket, where it was copied once, and its card names the real one", async () => {
-    const token = "hf_onlyForTheHub";
-    const hub = await startHub({ id: "org/toy", files: whole, token, large: [weights] });
-    const on = ["--model", "org/toy", "--method", "lora", "--epochs", "1"];
-    const flags = [...on, "--fallbacks", second];
-    const gated = await createProject({
-      ...project.env,
-      HF_ENDPOINT: hub.url,
-      HF_TOKEN: token,
-      XDG_CACHE_HOME: project.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"),
-      HF_HOME: join(project.folder, "hf"),
-    });
-    try {
-      await gated.write("rows.json", JSON.stringify(exampleRows(44)));
-      await gated.write("moxi.config.json", JSON.stringify(settings));
-      const done = await gated.moxi("train", "--run-id", "lora", "--yes", "--json", ...flags);
-      viewOf(done);
-      const prefix = `moxi/base/org--toy@${hub.sha}/`;
-      const files = (await objects(prefix)).map((key) => key.slice(prefix.length));
-      expect(files).toContain("moxi.base.json");
-      expect(files).toContain(weights);
-      expect(files).not.toContain("README.md");
-      const [request] = (await changes())
+      const [one, two] = [...started, ...(await changes())]
         .filter(({ operation }) => operation === "CreateTrainingJob")
         .map(({ values }) => values as unknown as CreateTrainingJobRequest);
-      expect(request!.ResourceConfig).toEqual({
-        InstancePreferences: [{ InstanceType: "ml.g5.2xlarge" }, { InstanceType: second }],
-        InstanceCount: 1,
-        VolumeSizeInGB: 100,
+      expect(one).toMatchObject({
+        EnableManagedSpotTraining: true,
+        ResourceConfig: { InstanceType: "ml.g5.2xlarge" },
+        StoppingCondition: { MaxRuntimeInSeconds: 86_400, MaxWaitTimeInSeconds: 172_800 },
       });
-      expect(JSON.stringify(request)).not.toContain(token);
+      expect(two!.ResourceConfig).toMatchObject({ InstanceType: second });
+      const inputs = (request: CreateTrainingJobRequest) =>
+        request.InputDataConfig!.filter(({ ChannelName }) => ChannelName !== "job");
+      expect(inputs(two!)).toEqual(inputs(one!));
+      // What the first machine was paid for is taken off the limit.
+      const kept = await readFile(
+        join(project.folder, ".moxi/runs/moxi-cut/attempts.ndjson"),
+        "utf8",
+      );
+      const { maxSeconds, carriedSeconds } = JSON.parse(kept.split("\n")[1]!) as Attempt;
+      expect(carriedSeconds).toBeGreaterThan(0);
+      expect(maxSeconds! + carriedSeconds!).toBe(86_400);
+      expect(two!.StoppingCondition!.MaxRuntimeInSeconds).toBe(maxSeconds);
+      await rename(join(project.folder, "rows.away"), join(project.folder, "rows.json"));
+      await cloud.order("capacity", { kind: "ml.g5.2xlarge", starts: 0 });
+    },
+    minutes(10),
+  );
 
-      const model = await modelOf("moxi-lora-a1");
-      const adapter = JSON.parse(Buffer.from(model["adapter_config.json"]!).toString());
-      expect(adapter).toMatchObject({ base_model_name_or_path: "org/toy", revision: hub.sha });
-      expect(Buffer.from(model["README.md"]!).toString()).toContain('base_model: "org/toy"');
+  test(
+    "on a gated model gets it from the bucket, where it was copied once, and its card names the real one",
+    async () => {
+      const token = "hf_onlyForTheHub";
+      const hub = await startHub({ id: "org/toy", files: whole, token, large: [weights] });
+      const on = ["--model", "org/toy", "--method", "lora", "--epochs", "1"];
+      const flags = [...on, "--fallbacks", second];
+      const gated = await createProject({
+        ...project.env,
+        HF_ENDPOINT: hub.url,
+        HF_TOKEN: token,
+        XDG_CACHE_HOME: project.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"),
+        HF_HOME: join(project.folder, "hf"),
+      });
+      try {
+        await gated.write("rows.json", JSON.stringify(exampleRows(44)));
+        await gated.write("moxi.config.json", JSON.stringify(settings));
+        const done = await gated.moxi("train", "--run-id", "lora", "--yes", "--json", ...flags);
+        viewOf(done);
+        const prefix = `moxi/base/org--toy@${hub.sha}/`;
+        const files = (await objects(prefix)).map((key) => key.slice(prefix.length));
+        expect(files).toContain("moxi.base.json");
+        expect(files).toContain(weights);
+        expect(files).not.toContain("README.md");
+        const [request] = (await changes())
+          .filter(({ operation }) => operation === "CreateTrainingJob")
+          .map(({ values }) => values as unknown as CreateTrainingJobRequest);
+        expect(request!.ResourceConfig).toEqual({
+          InstancePreferences: [{ InstanceType: "ml.g5.2xlarge" }, { InstanceType: second }],
+          InstanceCount: 1,
+          VolumeSizeInGB: 100,
+        });
+        expect(JSON.stringify(request)).not.toContain(token);
 
-      hub.asked();
-      const again = await gated.moxi("train", "--dry-run", "--json", ...flags);
-      expect(again.code, again.stdout).toBe(0);
-      const { requests } = JSON.parse(again.stdout.trimEnd().split("\n").at(-1)!) as DryRun;
-      const puts = requests.map(({ input }) => String(input["Key"]));
-      expect(puts.filter((key) => key.startsWith("moxi/base/"))).toEqual([]);
-      expect(hub.asked().map((text) => text.split(" ")[0])).toEqual(["config.json"]);
-    } finally {
-      await hub.close();
-      await gated.remove();
-    }
-  });
+        const model = await modelOf("moxi-lora-a1");
+        const adapter = JSON.parse(Buffer.from(model["adapter_config.json"]!).toString());
+        expect(adapter).toMatchObject({ base_model_name_or_path: "org/toy", revision: hub.sha });
+        expect(Buffer.from(model["README.md"]!).toString()).toContain('base_model: "org/toy"');
+
+        hub.asked();
+        const again = await gated.moxi("train", "--dry-run", "--json", ...flags);
+        expect(again.code, again.stdout).toBe(0);
+        const { requests } = JSON.parse(again.stdout.trimEnd().split("\n").at(-1)!) as DryRun;
+        const puts = requests.map(({ input }) => String(input["Key"]));
+        expect(puts.filter((key) => key.startsWith("moxi/base/"))).toEqual([]);
+        expect(hub.asked().map((text) => text.split(" ")[0])).toEqual(["config.json"]);
+      } finally {
+        await hub.close();
+        await gated.remove();
+      }
+    },
+    minutes(10),
+  );
 });

@@ -65,7 +65,11 @@ async function sampleMakerOf(
     revision: config.revision,
     baseFolder: folder,
     token: secrets.huggingFaceToken,
-    ...{ hubUrl, fetch, home, env, host },
+    hubUrl,
+    fetch,
+    home,
+    env,
+    host,
   };
   try {
     const tokenizer = await tokenizerOf(options, model);

@@ -204,7 +204,7 @@ describe("without Python, from a named index:", () => {
       const part = join(folder, `cache/wheels/${sha256.slice(0, 16)}.part`);
       const endOnceKept = async () => {
         const { size } = await stat(part).catch(() => ({ size: 0 }));
-        if (size < to) return void setImmediate(endOnceKept);
+        if (size < to) return void setImmediate(() => void endOnceKept());
         response.destroy();
       };
       void endOnceKept();

@@ -47,8 +47,8 @@ test("a pipe has no width, a terminal its own", () => {
 test("a terminal that says it has no size is taken for an ordinary one", () => {
   const process = fakeProcess(true);
   Object.assign(process.stderr, { columns: 0, rows: 0 });
-  const { err, rows } = createTerminal(process);
-  expect([err.columns(), rows()]).toEqual([80, 24]);
+  const terminal = createTerminal(process);
+  expect([terminal.err.columns(), terminal.rows()]).toEqual([80, 24]);
 });
 
 test("a reader that has gone ends the program quietly, another failure is told", () => {

@@ -9,9 +9,7 @@ import { Kernel, prefixOf } from "./kernel/kernel.ts";
 import { findFiles } from "./read/files.ts";
 import { containerNames, mismatch, readLayout } from "./read/layout.ts";
 import type { Layout } from "./read/layout.ts";
-import { Buffers, packerOf } from "./read/parcel.ts";
 import { explain } from "./read/place.ts";
-import { readRows } from "./read/rows.ts";
 import { emptyDataset, Source } from "./read/source.ts";
 import { Unreadable } from "./read/unreadable.ts";
 import { readingOf } from "./reading.ts";
@@ -20,13 +18,12 @@ import type { DatasetCheck } from "./report.ts";
 import { comparedTexts, readAgain } from "./row-texts.ts";
 import { levelsOf } from "./rules/catalog.ts";
 import type { Level, LevelSettings, RuleCode } from "./rules/catalog.ts";
+import { checkRows } from "./rules/check-rows.ts";
 import { Comparison } from "./rules/comparison.ts";
 import { Findings } from "./rules/findings.ts";
 import type { Place } from "./rules/findings.ts";
 import type { PartResult } from "./rules/part.ts";
-import { checkHere, checkInWorkers } from "./rules/pool.ts";
 import { Prefixes } from "./rules/prefixes.ts";
-import { RowChecker } from "./rules/row-checker.ts";
 import type { CheckerSettings } from "./rules/row-checker.ts";
 import { lengthBins, percentiles } from "./rules/stats.ts";
 import { RowTable } from "./rules/table.ts";
@@ -147,9 +144,12 @@ class Check {
     const file = this.#files.length - 1;
     const tell = readingOf(source, this.#options.host ?? silentHost, "checking");
     try {
-      const sections = await this.#checkRows(open, (part) => {
-        this.#take(open, part);
-        tell.rows(open.rows);
+      const sections = await checkRows(source, open.layout, this.#settingsOf(open), {
+        threads: source.bytes >= (this.#options.threadsFrom ?? defaultThreadsFrom),
+        take: (part) => {
+          this.#take(open, part);
+          tell.rows(open.rows);
+        },
       });
       if (sections.size > 0) {
         const names = Array.from(sections, (name) => JSON.stringify(name.slice(0, 40))).join(", ");
@@ -174,12 +174,8 @@ class Check {
     }
   }
 
-  /** Checks every row; returns the names of the arrays that they stood in, if they did. */
-  async #checkRows(
-    { source, layout, form }: OpenFile,
-    take: (part: PartResult) => void,
-  ): Promise<ReadonlySet<string>> {
-    const settings: CheckerSettings = {
+  #settingsOf({ form, layout }: OpenFile): CheckerSettings {
+    return {
       form,
       container: layout.container,
       levels: this.#levels,
@@ -187,27 +183,6 @@ class Check {
       groupBy: this.#options.groupBy,
       splitKeys: this.#options.splitKeys ?? false,
     };
-    if (layout.container === "csv" || layout.container === "parquet") {
-      const checker = new RowChecker(settings);
-      for await (const { rows } of readRows(source, layout, { tolerant: true })) {
-        if (rows.length > 0) take(checker.checkRows(rows));
-      }
-      return new Set();
-    }
-    const buffers = new Buffers();
-    const big = source.bytes >= (this.#options.threadsFrom ?? defaultThreadsFrom);
-    const checking = (big ? checkInWorkers : checkHere)(settings, buffers, take);
-    try {
-      const packer = packerOf(layout, buffers);
-      for await (const chunk of source.chunks(layout.start)) {
-        for (const parcel of packer.push(chunk)) await checking.push(parcel);
-      }
-      for (const parcel of packer.end()) await checking.push(parcel);
-      await checking.end();
-      return packer.sections;
-    } finally {
-      await checking.close();
-    }
   }
 
   #take(open: OpenFile, part: PartResult): void {
@@ -277,11 +252,14 @@ class Check {
         if (level === "error") this.#bad.add(row);
         const [file, other] = [fileOf(row), fileOf(like)];
         const name = file === other ? "" : `${this.#files[other]!.source.name} `;
+        const first = like - this.#files[other]!.firstRow + 1;
+        const line = this.#table.line(like);
+        const place = first === line ? `row ${first}` : `row ${first} (line ${line})`;
         this.#findings.add(code, {
           file,
           row: row - this.#files[file]!.firstRow + 1,
           line: this.#table.line(row),
-          detail: `${name}row ${like - this.#files[other]!.firstRow + 1} (line ${this.#table.line(like)})${detail}`,
+          detail: `like ${name}${place}${detail}`,
         });
       },
       textsOf: (wanted) => this.#textsOf(wanted),

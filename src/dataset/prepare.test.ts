@@ -187,7 +187,7 @@ test("shows what a hostile row says, and does not obey it", async () => {
   const row = { messages: [{ role: "\u001b[31m\u202eadmin\n", content: "x" }] };
   const error = await failure(prepare([row]));
   expect(error.details![1]).toMatch(
-    /^ {2}rows\.json:1 \(row 1\) messages\[0\]\.role is "\\u001b\[31m\\u202eadmin\\n": use system, /,
+    /^ {2}rows\.json:1 messages\[0\]\.role is "\\u001b\[31m\\u202eadmin\\n": use system, /,
   );
 });
 

@@ -13,12 +13,13 @@ export function problemText({ code, count, cause, places }: Problem): string {
   return `${place.file}${at}: ${cause}${place.detail === undefined ? "" : ` (${place.detail})`}${more}`;
 }
 
-/** A place on one line, as editors link it: "data.jsonl:12:5 (row 12) output: is empty". */
+/** A place on one line, as editors link it: "rows.json:12:5 (row 4) output: is empty". */
 export function placeText({ file, line, column, row, field, detail }: ProblemPlace): string {
   const position = [file, line, line === undefined ? undefined : column]
     .filter((part) => part !== undefined)
     .join(":");
-  const counted = row === undefined ? "" : ` (row ${row})`;
+  // Of JSON Lines they are the same.
+  const counted = row === undefined || row === line ? "" : ` (row ${row})`;
   const said = detail ?? "";
   // Most details name the field themselves.
   const named = field === undefined || said.includes(field) ? "" : ` ${field}`;

@@ -107,6 +107,7 @@ export const attemptSchema: z.ZodType<Attempt> = z.looseObject({
   nonce: z.string().regex(/^[0-9a-f]{32}$/),
   maxSeconds: positive.exactOptional(),
   carriedSeconds: z.number().nonnegative().exactOptional(),
+  machine: z.string().exactOptional(),
   price: z
     .strictObject({
       perHour: z.number().nonnegative(),

@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { isMainThread } from "node:worker_threads";
 import { crc32 } from "node:zlib";
 import { MoxiError } from "../base/errors.ts";
 import { crcText, Wire } from "../aws/wire.ts";
@@ -151,7 +152,8 @@ async function getRange(
   let sum = 0n;
   let counted = 0;
   const read = await wire.get(key, range, etag, (piece, at) => {
-    const written = writeMeanwhile(file, piece, offset + at).then(() => onBytes(piece.length));
+    const written = writePiece(file, piece, offset + at);
+    onBytes(piece.length);
     if (wanted) {
       // After an answer that was thrown away it begins anew.
       sum = crc64(piece, at === counted ? sum : 0n);
@@ -273,7 +275,15 @@ function writeAll(descriptor: number, bytes: Buffer, offset: number): void {
   }
 }
 
-/** Writes in one of Node's own threads, while this one decrypts what comes next. */
+/**
+ * Beside the main thread, which must not wait for a disk, one of Node's own writes. A thread of ours
+ * writes itself: handing on takes longer than a page cache.
+ */
+function writePiece(descriptor: number, bytes: Buffer, offset: number): void | Promise<void> {
+  if (isMainThread) return writeMeanwhile(descriptor, bytes, offset);
+  writeAll(descriptor, bytes, offset);
+}
+
 async function writeMeanwhile(descriptor: number, bytes: Buffer, offset: number): Promise<void> {
   for (let at = 0; at < bytes.length;) {
     const { bytesWritten } = await write(descriptor, bytes, at, bytes.length - at, offset + at);

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Turns } from "./turns.ts";
 
 const tick = () => new Promise((resolve) => setImmediate(resolve));
@@ -23,12 +23,34 @@ async function watch(turns: Turns, sizes: readonly number[]) {
 
 const many = (count: number, bytes: number) => Array.from({ length: count }, () => bytes);
 
-test("a busy thread gets no more than at first, an idle one more and more", async () => {
+describe("more at once", () => {
   const atOnce = { first: 4, most: 100 };
-  const busy = new Turns({ atOnce, heldBytes: 1e9, busy: () => 0.9 });
-  expect((await watch(busy, many(400, 1))).most).toBe(4);
-  const idle = new Turns({ atOnce, heldBytes: 1e9, busy: () => 0.1 });
-  expect((await watch(idle, many(800, 1))).most).toBe(100);
+  /** The clock of a server whose tasks end one after another, or of a line that takes any number. */
+  const clock = (of: "server" | "line") => {
+    let time = 1;
+    let calls = 0;
+    const limits = [4, 4, 36, 68, 100];
+    return () => {
+      const limit = limits[Math.min(calls, limits.length - 1)]!;
+      calls += 1;
+      return (time += of === "line" ? 3 * 20 : 3 * limit * 5);
+    };
+  };
+
+  test("are none for a busy thread", async () => {
+    const turns = new Turns({ atOnce, heldBytes: 1e9, busy: () => 0.9, now: clock("line") });
+    expect((await watch(turns, many(400, 1))).most).toBe(4);
+  });
+
+  test("are all for an idle one on a long line", async () => {
+    const turns = new Turns({ atOnce, heldBytes: 1e9, busy: () => 0.1, now: clock("line") });
+    expect((await watch(turns, many(1500, 1))).most).toBe(100);
+  });
+
+  test("are one step where the server is busy instead", async () => {
+    const turns = new Turns({ atOnce, heldBytes: 1e9, busy: () => 0.1, now: clock("server") });
+    expect((await watch(turns, many(1500, 1))).most).toBe(36);
+  });
 });
 
 test("memory is bounded, and what is larger than all of it goes alone and in order", async () => {

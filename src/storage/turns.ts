@@ -7,32 +7,47 @@ export interface TurnsOptions {
   readonly heldBytes: number;
   /** Share of the time, since the last call, in which this thread was busy; given by tests. */
   readonly busy?: () => number;
+  /** Milliseconds, of any origin; given by tests. */
+  readonly now?: () => number;
 }
 
-const judgedEvery = 32;
+/** Judged after so many rounds of all that run at once. */
+const rounds = 3;
 const step = 32;
 /** A thread that waits for more than so much of its time could serve more requests. */
 const busyEnough = 0.7;
+/** Where more at once do not end so much more in the same time, the other side is what is waited for. */
+const worthMore = 1.1;
 
 /**
  * Lets tasks begin in the order in which they come. Over a long line sixty-four small requests keep
- * nobody busy, and beside the server more than sixty-four only cost handshakes: so it is measured.
+ * nobody busy, and beside a busy server more than those only cost handshakes: so it is measured.
  */
 export class Turns {
   private limit: number;
-  private readonly most: number;
+  private most: number;
   private readonly heldBytes: number;
   private readonly busy: () => number;
+  private readonly now: () => number;
   private active = 0;
   private held = 0;
   private ended = 0;
+  private since = 0;
+  /** Tasks a millisecond before the limit was raised last. */
+  private before: number | undefined;
   private readonly waiting: { readonly bytes: number; readonly begin: () => void }[] = [];
 
-  constructor({ atOnce, heldBytes, busy = loopUtilization() }: TurnsOptions) {
+  constructor({
+    atOnce,
+    heldBytes,
+    busy = loopUtilization(),
+    now = () => performance.now(),
+  }: TurnsOptions) {
     this.limit = atOnce.first;
     this.most = atOnce.most;
     this.heldBytes = heldBytes;
     this.busy = busy;
+    this.now = now;
   }
 
   async run<T>(bytes: number, work: () => Promise<T>): Promise<T> {
@@ -68,8 +83,19 @@ export class Turns {
 
   private judge(): void {
     this.ended += 1;
-    if (this.limit >= this.most || this.ended % judgedEvery !== 0) return;
-    if (this.waiting.length > 0 && this.busy() < busyEnough) {
+    if (this.limit >= this.most || this.ended < rounds * this.limit) return;
+    const at = this.now();
+    const rate = this.ended / Math.max(1, at - this.since);
+    const isIdle = this.busy() < busyEnough;
+    const first = this.since === 0;
+    this.ended = 0;
+    this.since = at;
+    // The first rounds are those of the handshakes.
+    if (first || this.waiting.length === 0) return;
+    if (this.before !== undefined && rate < worthMore * this.before) {
+      this.most = this.limit;
+    } else if (isIdle) {
+      this.before = rate;
       this.limit = Math.min(this.most, this.limit + step);
     }
   }

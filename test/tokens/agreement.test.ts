@@ -56,6 +56,34 @@ beforeAll(async () => {
   families = await readFamilies(join(root, "trainer/moxi_train/finetune/templates"));
 }, 120_000);
 
+const makers = new Map<string, SampleMaker>();
+
+/** What makes a template's samples; each row's once, since every test asks for them. */
+async function makerOf(name: string): Promise<SampleMaker> {
+  const known = makers.get(name);
+  if (known !== undefined) return known;
+  const maker = new SampleMaker(await readTokenizer(join(folder, name), name), families);
+  const make = maker.samples.bind(maker);
+  const made = new Map<CanonicalRow, () => ReturnType<typeof make>>();
+  maker.samples = (row) => {
+    let give = made.get(row);
+    if (give === undefined) {
+      try {
+        const samples = make(row);
+        give = () => samples;
+      } catch (error) {
+        give = () => {
+          throw error;
+        };
+      }
+      made.set(row, give);
+    }
+    return give();
+  };
+  makers.set(name, maker);
+  return maker;
+}
+
 function render(maker: SampleMaker, row: CanonicalRow): Rendered {
   try {
     const samples = maker.samples(row).map(({ ids, learned }) => {
@@ -82,8 +110,7 @@ describe("tokens and labels are the training program's", () => {
 
   test.each(templates)("%s", async (name) => {
     const { family, rows: wanted } = results.get(name)!;
-    const tokenizer = await readTokenizer(join(folder, name), name);
-    const maker = new SampleMaker(tokenizer, families);
+    const maker = await makerOf(name);
     expect(maker.chat.family?.name ?? null).toBe(family);
     let exact = 0;
     for (const [index, row] of rows.entries()) {
@@ -96,13 +123,10 @@ describe("tokens and labels are the training program's", () => {
   });
 
   test.each(templates)("%s: what the limit leaves of the rows", async (name) => {
-    const tokenizer = await readTokenizer(join(folder, name), name);
+    const maker = await makerOf(name);
     for (const [wanted, overlong, ...counts] of results.get(name)!.fitted) {
       const maxSeqLength = wanted ?? undefined;
-      const survey = new TokenSurvey(new SampleMaker(tokenizer, families), {
-        maxSeqLength,
-        overlong,
-      });
+      const survey = new TokenSurvey(maker, { maxSeqLength, overlong });
       for (const [index, canonical] of rows.entries()) {
         const place = { index, file: "rows", line: index + 1, row: index + 1 };
         survey.add({ ...place, form: { kind: "chat", field: "messages" }, value: {}, canonical });

@@ -123,3 +123,20 @@ test("a run that failed shows the newest lines of its log", () => {
   expect(terminal.written.out).toContain("line 39");
   expect(terminal.written.out).not.toContain("line 20");
 });
+
+test("after the end of a run its model is fetched, with a bar", () => {
+  const terminal = fakeTerminal({ live: true });
+  const presenter = present(terminal);
+  presenter.started(start);
+  const ended = view({ end: "succeeded" });
+  presenter.update({ view: ended, events: events({ end: "succeeded" }), logs: [] });
+  const task = { type: "task", id: "download" } as const;
+  presenter.notify({ ...task, state: "started", text: "the model, 2.3 MB" });
+  presenter.notify({ ...task, state: "progress", text: "the model: 1 MB", fraction: 0.5 });
+  expect(screen(80, terminal.written.err).at(-1)).toMatch(/download {2}the model: 1 MB.* 50%$/);
+  presenter.notify({ ...task, state: "done", text: "2.3 MB fetched" });
+  presenter.close();
+  expect(screen(80, terminal.written.err).join("\n").trimEnd()).toMatch(
+    /✓ download {2}2.3 MB fetched$/,
+  );
+});

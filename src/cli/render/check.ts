@@ -1,5 +1,5 @@
 import { formatBytes, formatCount } from "../../base/format.ts";
-import type { DatasetCheck, Problem } from "../../dataset/report.ts";
+import type { DatasetCheck, DatasetStats, Problem } from "../../dataset/report.ts";
 import { rules } from "../../dataset/rules/catalog.ts";
 import type { Severity } from "../../dataset/rules/catalog.ts";
 import { placeText, problemText } from "../../dataset/telling.ts";
@@ -24,12 +24,8 @@ export function checkLines(
   return [
     ...labelled("", head, columns, style.bold),
     ...labelled("fields      ", mapped.join(", "), columns, style.dim),
-    ...labelled(
-      "characters  ",
-      `prompts ${lengths(prompt)}; answers ${lengths(answer)}`,
-      columns,
-      style.dim,
-    ),
+    ...labelled("prompts     ", lengths(prompt), columns, style.dim),
+    ...labelled("answers     ", lengths(answer), columns, style.dim),
     "",
     ...problems.flatMap((problem) => problemLines(problem, columns, style)),
     ...(problems.length === 0 ? [] : [""]),
@@ -37,16 +33,8 @@ export function checkLines(
   ];
 }
 
-function lengths({
-  p50,
-  p95,
-  max,
-}: {
-  readonly p50: number;
-  readonly p95: number;
-  readonly max: number;
-}) {
-  return `half up to ${formatCount(p50)}, 95 % up to ${formatCount(p95)}, longest ${formatCount(max)}`;
+function lengths({ p50, p95, max }: DatasetStats["promptCharacters"]): string {
+  return `half up to ${formatCount(p50)} characters, 95 % up to ${formatCount(p95)}, all up to ${formatCount(max)}`;
 }
 
 export function problemLines(problem: Problem, columns: number, style: Style): string[] {

@@ -17,7 +17,7 @@ export function dataShowLines(show: DataShow, options: Options): string[] {
   const { columns, style } = options;
   const { file, line, row, sequences, family, model, estimates } = show;
   const by = family === null ? model : `${model}, whose template is of the family ${family}`;
-  const title = `${file}, row ${row} (line ${line}), as ${by}`;
+  const title = `${file}, row ${row}${row === line ? "" : ` (line ${line})`}, as ${by}`;
   const lines = labelled("", printable(title), columns, style.bold);
   for (const [at, sequence] of sequences.entries()) {
     const which = sequences.length === 1 ? "" : `sequence ${at + 1} of ${sequences.length}: `;

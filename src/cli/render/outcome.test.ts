@@ -149,3 +149,12 @@ test("a run that was paid for: what each stage took, what it cost, and what to c
   const free = outcomeLines({ ...paid, cost: { ...price, seconds: 0, usd: 0 } }, options);
   expect(free).toContain("  cost nothing: no second was billed");
 });
+
+test("a model that is still in the cloud names its address, and the command that brings it", () => {
+  const done = view({ end: "succeeded" });
+  const artifact = { ...done.artifact!, path: "s3://team-data/moxi/models/x/output/model/" };
+  const text = outcomeLines({ ...done, artifact }, options).join("\n");
+  expect(text).toContain("\n  s3://team-data/moxi/models/x/output/model/\n");
+  expect(text).toContain("npx moxi pull calm-otter-7f3k");
+  expect(text).not.toContain("from transformers");
+});

@@ -103,9 +103,23 @@ export class Part extends Findings {
     const prefixes = this.#prefixes.slice(0, this.#prefixCount);
     const { counts, places } = this;
     return {
-      ...{ rows, lineCount, bad, lines, identities, prompts, sketches, splitKeys },
-      ...{ answers, prefixes, promptLengths, answerLengths, turns, ungrouped, names },
-      ...{ counts, places },
+      rows,
+      lineCount,
+      bad,
+      lines,
+      identities,
+      prompts,
+      sketches,
+      splitKeys,
+      answers,
+      prefixes,
+      promptLengths,
+      answerLengths,
+      turns,
+      ungrouped,
+      names,
+      counts,
+      places,
     };
   }
 }
