@@ -48,6 +48,7 @@ function widened(resource: string): string {
     .replace(/:training-job\/.*$/, ":training-job/moxi-*")
     .replace(/\/moxi\/(code|runs)\/.*$/, "/moxi/*")
     .replace(/\/moxi\/(checkpoints|models)\/.*$/, "/moxi/$1/*")
+    .replace(/^moxi\/code\/$/, "moxi/*") // a prefix that is listed: a job lists them all
     .replace(/:parameter\/moxi\/.*$/, ":parameter/moxi/*")
     .replace(/:log-stream:.*$/, ":*");
 }
