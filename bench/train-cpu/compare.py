@@ -152,6 +152,7 @@ def train_moxi(folder, flags, clock):
             if type == "step":
                 if not steps:
                     clock.mark("trainer and first step")
+                    self.first_cpu = time.process_time()
                 steps.append(time.time())
                 if body["step"] > 1:
                     trained[0] += body["seconds"]
@@ -193,6 +194,7 @@ def train_moxi(folder, flags, clock):
         "tokens": recorder.tokens,
         "steps": len(steps),
         "loss": held_out_loss(model, folder),
+        "firstStepCpu": recorder.first_cpu,
         "firstStep": clock.parts,
     }
 
@@ -260,6 +262,7 @@ def train_trl(folder, flags, clock):
         "tokens": sum(lengths) * flags.epochs,
         "steps": len(ends),
         "loss": held_out_loss(trainer.model.eval(), folder),
+        "firstStepCpu": computed[0],
         "firstStep": clock.parts,
     }
 
@@ -305,6 +308,7 @@ def report(pairs):
         ("tokens/s", lambda told: told["tokensPerSecond"], "{:,.0f}", None, SPEED),
         ("tokens/s of CPU time", lambda told: told["tokensPerCpuSecond"], "{:,.0f}", None, SPEED),
         ("start to first step, s", first, "{:.1f}", 1, None),
+        ("the same, s of CPU time", lambda told: told["firstStepCpu"], "{:.1f}", 1, None),
     ):
         all_of = ratios(of)
         ratio = statistics.median(all_of)
