@@ -145,8 +145,9 @@ describe("a run that another machine has started", () => {
     [away, other] = [await visitor(), await visitor()];
     const training = home.start("train", "--yes", "--no-pull", "--json");
     const listed = await until("the run, from another machine", async () => {
-      const all = await list(away, "--remote");
-      return all.find(({ run }) => run !== "moxi-long");
+      // A cloud that answers too late gives no list; the next look will.
+      const all: RunSummary[] | undefined = await list(away, "--remote");
+      return all?.find(({ run }) => run !== "moxi-long");
     });
     run = listed.run;
     const name = run.split("-").slice(-3).join("-");
