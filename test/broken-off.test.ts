@@ -154,10 +154,18 @@ test("the answer to CreateTrainingJob is lost on the way: the same name again, a
   await expectOneOfEverything(run);
 });
 
-test("every answer to CreateTrainingJob is lost: the command says so, the next one attaches", async () => {
+test("every answer to CreateTrainingJob is lost: the command asks for the job by its name", async () => {
   await cloud.order("fault", { operation: "CreateTrainingJob", kind: "lost", times: 1 });
   proxy.intervene = ({ operation }) =>
     operation === "CreateTrainingJob" ? { after: () => {} } : "pass";
+  const { run } = await submitted(train());
+  proxy.intervene = () => "pass";
+  await expectOneOfEverything(run);
+});
+
+test("neither CreateTrainingJob nor a look at the job is answered: the command says so, the next attaches", async () => {
+  proxy.intervene = ({ operation }) =>
+    /^(?:Create|Describe)TrainingJob$/.test(operation) ? { after: () => {} } : "pass";
   const { code, stdout } = await train().finished;
   proxy.intervene = () => "pass";
   expect(code, stdout).toBe(8);

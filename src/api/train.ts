@@ -87,19 +87,24 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
 
   await makeRunsFolder(runs);
   // Of two that begin the same plan at the same instant, the later must find the earlier's run.
-  const { run, submitted, previous } = await withLock(newRunLock(runs), context.clock, async () => {
+  const begin = async () => {
     const again = await sameRun(context, runs, plan, chosen);
-    if (again.attach !== null) return { ...again, run: again.attach };
+    if (again.attach !== null) return { ...again, run: again.attach, created: false };
     // Who waits has waited; a run that came first in between is waited for by the supervisor.
     if (options.whenBusy !== "wait") await awaitMachine(context, target, options);
     const now = context.clock.now();
     const run = chosen ?? newRunId(now);
     const first = { ...newAttempt(run, 1, plan.target, now), ...(price && { price }) };
     await createRun(runs, run, plan, first);
-    return { ...again, run };
-  });
+    return { ...again, run, created: true };
+  };
+  const { run, submitted, created, previous } = await withLock(
+    newRunLock(runs),
+    context.clock,
+    begin,
+  );
   if (!submitted) await handOver(context, target, join(runs, run), submission);
-  return { run, created: !submitted, previous, plan };
+  return { run, created, previous, plan };
 }
 
 function chosenId(given: string | undefined): string | undefined {

@@ -59,13 +59,14 @@ async function sendAndCreate(
   options: SubmitOptions,
   first: boolean,
 ): Promise<void> {
+  const { aws, variables = {} } = options;
+  // First: what may not be stored must not cost an upload of gigabytes.
+  const secrets = await secretsOf(submission, variables);
+  await sendSecrets(aws, submission, secrets, variables);
   const channels =
     "kept" in submission
       ? submission.kept.map(({ name, place }) => ({ name, prefix: place }))
       : await sendInputs(submission, options);
-  const { aws, variables = {} } = options;
-  const secrets = await secretsOf(submission, variables);
-  await sendSecrets(aws, submission, secrets, variables);
   await sendRun(submission, options, channels, secrets, first);
   await create(submission, requestFor(submission, channels, options), await aws.sagemaker());
 }
