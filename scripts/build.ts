@@ -49,6 +49,8 @@ export async function bundle(folder: string): Promise<OutputChunk[]> {
       groups: [
         { name: "core", test: /src\/cli\/[^/]*$/, priority: 2 },
         { name: "runs", test: /src\/cli\/commands\/runs\.run\.ts$/, priority: 1 },
+        // Or they would lie with AWS, which needs them too, and `moxi show` would load all of it.
+        { name: "common", test: commonModules, priority: 3 },
         // A run on AWS asks seven services; where credentials come from is asked of the rare ones.
         { name: "aws", test: awsModules },
       ],
@@ -57,6 +59,9 @@ export async function bundle(folder: string): Promise<OutputChunk[]> {
   await bundler.close();
   return output.filter((item) => item.type === "chunk");
 }
+
+const commonModules =
+  /src\/(?:store\/(?:lock|process)|run\/recipe|base\/paths|storage\/names)\.ts$/;
 
 const awsModules =
   /src\/(?:aws|account|targets\/sagemaker)\/|node_modules\/(?:@aws-sdk\/(?!credential|token|nested|client-sso|client-cognito)|@smithy\/(?!credential))/;

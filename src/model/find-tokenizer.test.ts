@@ -32,9 +32,12 @@ let home: string;
 let server: Server;
 let hubUrl: string;
 let asked: string[];
+/** Whether the hub tells how long its files are, as every hub does. */
+let tellsSizes: boolean;
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), "moxi-tokenizer-"));
   asked = [];
+  tellsSizes = true;
   server = createServer((request, response) => {
     const url = request.url!.split("?")[0]!;
     asked.push(url);
@@ -51,6 +54,7 @@ beforeEach(async () => {
     }
     const range = /^bytes=0-(\d+)$/.exec(request.headers.range ?? "");
     response.setHeader("etag", '"1"');
+    if (!tellsSizes) return response.end(content);
     response.setHeader("content-length", content.length);
     if (range)
       response.writeHead(206, {
@@ -127,4 +131,12 @@ test.each([
     JSON.stringify({ ...JSON.parse(tokenizer), ...change }),
   );
   expect((await find("."))!.estimates).toEqual([reason]);
+});
+
+test("what answers and is no hub is told so, and nobody takes it for a bug of ours", async () => {
+  tellsSizes = false;
+  await expect(find("org/name")).rejects.toMatchObject({
+    code: "E_NETWORK",
+    message: `${hubUrl} does not answer as a model hub does`,
+  });
 });

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { isMoxiError } from "../base/errors.ts";
+import { isMoxiError, MoxiError, systemCode } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import type { Host } from "../base/host.ts";
 import { resolvePath } from "../base/paths.ts";
@@ -70,11 +70,21 @@ async function fetchFiles(
       });
       if (file !== null) await writeFileAtomic(join(folder, path), await file.text());
     } catch (error) {
+      if (!isMoxiError(error)) throw unlikeAHub(hubUrl, error);
       // Told by the hub so: this model has no such file.
-      if (!isMoxiError(error) || error.code !== "E_MODEL_UNSUPPORTED") throw error;
+      if (error.code !== "E_MODEL_UNSUPPORTED") throw error;
     }
   }
   await writeFileAtomic(whole, "");
   host.notify({ ...task, state: "done", text: `the tokenizer of ${id} is in the cache` });
   return folder;
+}
+
+/** What the hub client throws of answers that it cannot read; the disk's errors stay what they are. */
+function unlikeAHub(hubUrl: string, error: unknown): unknown {
+  if (systemCode(error) !== undefined) return error;
+  return new MoxiError("E_NETWORK", `${hubUrl} does not answer as a model hub does`, {
+    hint: "check HF_ENDPOINT",
+    cause: error,
+  });
 }

@@ -63,6 +63,8 @@ beforeAll(async () => {
   execution = rehearsed(await account.policy("sagemaker-execution"));
   Object.assign(project.env, env, {
     MOXI_SAGEMAKER_IMAGE: rehearsalImage,
+    // The job fetches the model itself, with the token that it is handed.
+    MOXI_SAGEMAKER_MIRROR_MODEL: "false",
     HF_TOKEN: "hf_of_the_tests",
     HF_ENDPOINT: `http://127.0.0.1:${(hub.address() as AddressInfo).port}`,
   });
@@ -100,7 +102,11 @@ async function traceEverything(): Promise<void> {
   const until = async (isSeen: (one: Traced) => boolean, name: string, ...args: string[]) =>
     traced(name, async () => {
       const running = project.start(...args);
-      await vi.waitFor(async () => expect((await look(name)).some(isSeen)).toBe(true), 60_000);
+      const isThere = async () => {
+        const { stdout, stderr } = running.written;
+        expect((await look(name)).some(isSeen), `${name}: ${stdout}${stderr}`).toBe(true);
+      };
+      await vi.waitFor(isThere, 60_000);
       running.child.kill("SIGKILL");
       await running.finished;
     });

@@ -22,6 +22,7 @@ JOB = {
     "recipeHash": "b" * 64,
     "datasetFingerprint": "c" * 64,
     "maxSeconds": None,
+    "secrets": [],
     "trainer": {
         "model": "moxi:tiny",
         "revision": None,
@@ -50,6 +51,7 @@ JOB = {
         "generationTokens": 4,
         "prompts": ["Tell me of beta 1."],
         "trackers": [],
+        "maxSteps": None,
         "seed": 7,
     },
 }
