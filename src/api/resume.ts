@@ -101,7 +101,9 @@ async function budget(
   const spent = { carriedSeconds, ...(price && { price }) };
   const { maxSeconds } = plan.limits;
   if (maxSeconds === null) return spent;
-  const left = maxSeconds - carriedSeconds;
+  // Each machine that was kept for the next job was paid for, beside what the jobs were billed.
+  const jobs = before.filter(({ billedSeconds = 0 }) => billedSeconds > 0).length;
+  const left = maxSeconds - carriedSeconds - jobs * (plan.cloud?.warmPoolSeconds ?? 0);
   if (left >= leastSeconds) return { maxSeconds: left, ...spent };
   throw new MoxiError("E_BUDGET", `${run} has used up its limit of ${formatDuration(maxSeconds)}`, {
     hint: "start a new run with a higher --max-hours or --max-usd; --from goes on from an adapter",
