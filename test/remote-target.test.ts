@@ -355,6 +355,22 @@ describe("what somebody else has written where a run is kept", () => {
     expect((error as Error).message).toContain(`s3://team-data/${place}/${file}`);
   });
 
+  it("a story with events that are none", async () => {
+    const submission = await newRun(target, "finish", join(project, "story"));
+    const stamp = { v: 1, run: submission.run, attempt: 1, boot: 1, at: "2026-11-23T14:12:07Z" };
+    const good = { ...stamp, seq: 5, type: "resumed", fromStep: 2 };
+    const story = [
+      { ...stamp, seq: 1, type: "step" },
+      { ...stamp, seq: 2, type: "eval", loss: "\u001b[2J" },
+      { ...stamp, seq: 3, type: "end", outcome: "\u001b[31mowned", exitCode: 0 },
+      { ...stamp, seq: 4, type: "unheard of" },
+      good,
+    ];
+    const text = story.map((event) => `${JSON.stringify(event)}\n`).join("");
+    await put(`moxi/checkpoints/${submission.run}/events.ndjson`, text);
+    expect(await openTarget().milestones(submission)).toEqual([good]);
+  });
+
   it("a bucket that the job names and the user may not read", async () => {
     await root.s3.send(new CreateBucketCommand({ Bucket: "strangers-data" }));
     const sagemaker = await aws.sagemaker();
