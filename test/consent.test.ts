@@ -134,6 +134,19 @@ describe("a plan that was saved", () => {
     expect((await rehearsed("--plan", "bare.json")).plan).toEqual(plan);
   });
 
+  test("is held against a limit that is set beside it, and not changed by it", async () => {
+    expect(await refused("--plan", "plan.json", "--max-usd", "5")).toMatchObject({
+      code: "E_BUDGET",
+      message: "the plan can cost $36.36, and maxUsd is 5",
+    });
+    expect(await refused("--plan", "plan.json", "--max-hours", "2")).toMatchObject({
+      code: "E_BUDGET",
+      message: "the plan may take 24h 00m, and maxHours is 2",
+    });
+    const { plan } = JSON.parse(text) as DryRun;
+    expect((await rehearsed("--plan", "plan.json", "--max-usd", "36.36")).plan).toEqual(plan);
+  });
+
   test("is refused where somebody has changed it, and where it is none", async () => {
     await project.write("other.json", text.replace('"epochs":1', '"epochs":2'));
     expect(await refused("--plan", "other.json")).toMatchObject({

@@ -1,11 +1,15 @@
 // What a cloud may do to somebody who follows a run from outside: lines that come late or are gone,
 // files that somebody else has changed, a line that breaks.
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CloudWatchLogsClient, DeleteLogGroupCommand } from "@aws-sdk/client-cloudwatch-logs";
 import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, test, vi } from "vitest";
+import { carryOn } from "../src/api/carry-on.ts";
 import { createContext } from "../src/api/context.ts";
 import { logs } from "../src/api/logs.ts";
 import { runs } from "../src/api/runs.ts";
@@ -18,9 +22,10 @@ import { sha256 } from "../src/base/hash.ts";
 import { silentHost } from "../src/base/host.ts";
 import type { Notice } from "../src/base/host.ts";
 import type { EndEvent, RunEvent } from "../src/run/event.ts";
+import type { View } from "../src/run/fold.ts";
 import { newRunId } from "../src/run/id.ts";
 import { freezePlan } from "../src/run/plan.ts";
-import { createRun, newAttempt, runsFolder } from "../src/store/runs.ts";
+import { createRun, newAttempt, readRun, runsFolder } from "../src/store/runs.ts";
 import { readSeen } from "../src/store/seen.ts";
 import { follow } from "../src/targets/follow.ts";
 import { createSageMakerTarget } from "../src/targets/sagemaker/index.ts";
@@ -31,6 +36,7 @@ import type { Cloud } from "./cloud/start.ts";
 import { standInTrainer } from "./conformance/stand-in.ts";
 import type { Behaviour } from "./conformance/suite.ts";
 import { plan } from "./fixtures/story.ts";
+import { createProject } from "./project.ts";
 
 // Each test waits for jobs that run as processes of their own.
 vi.setConfig({ testTimeout: 180_000 });
@@ -80,12 +86,21 @@ afterAll(async () => {
 });
 
 /** A target as another process would open it: it has seen nothing yet. */
-function openTarget(changes: { aws?: Aws; bucket?: string; drainMs?: number } = {}): Target {
+function openTarget(
+  changes: {
+    aws?: Aws;
+    bucket?: string;
+    drainMs?: number;
+    spot?: boolean;
+    fallbacks?: readonly string[];
+  } = {},
+): Target {
+  const { spot, fallbacks } = changes;
   return createSageMakerTarget({
     aws: changes.aws ?? aws,
     host: silentHost,
     clock,
-    wishes: { bucket: "team-data", roleArn, sagemaker: { image: rehearsalImage } },
+    wishes: { bucket: "team-data", roleArn, spot, fallbacks, sagemaker: { image: rehearsalImage } },
     sending: {
       wheels: () => Promise.resolve([]),
       trainerFolder,
@@ -208,6 +223,64 @@ it("knows an attempt that another machine has made since", async () => {
   ]);
 });
 
+it("stops a job that the service does not find yet", async () => {
+  const sagemaker = await aws.sagemaker();
+  const sender = openTarget();
+  const submission = await newRun(sender, "go on");
+  const submittedAt = clock.now().toISOString();
+  const accepted = { ...submission, attempt: { ...submission.attempt, submittedAt } };
+  const answers: string[] = [];
+  const stop = async (name: string) => {
+    const answer = await sagemaker.stop(name);
+    answers.push(answer);
+    if (answer === "missing") await sender.submit(submission);
+    return answer;
+  };
+  const early: Aws = { ...aws, sagemaker: () => Promise.resolve({ ...sagemaker, stop }) };
+  await openTarget({ aws: early }).stop(accepted, "checkpoint");
+  expect(answers).toEqual(["missing", "asked"]);
+  while (
+    (await aws.sagemaker().then((it) => it.describe(submission.attempt.name)))?.status !== "Stopped"
+  ) {
+    await clock.sleep(20);
+  }
+});
+
+describe("a run that no spot machine could be had for", () => {
+  afterAll(() => cloud.order("capacity", { kind: "ml.g5.2xlarge", starts: 0 }));
+
+  it("asks for no other once somebody has asked it to end", async () => {
+    const home = join(project, "capacity");
+    const target = openTarget({ spot: true, fallbacks: ["ml.g5.xlarge"] });
+    const submission = await newRun(target, "finish", home);
+    await cloud.order("capacity", { kind: "ml.g5.2xlarge", starts: 1 });
+    await target.submit(submission);
+    const context = createContext({ cwd: home, home, env: settings, clock });
+    let view: View | undefined;
+    const options = { run: submission.run, isWanted: () => false };
+    for await (const update of carryOn(context, options)) view = update.view;
+    expect(view).toMatchObject({ status: "failed", failure: { kind: "no capacity" } });
+    expect((await readRun(submission.folder)).attempts).toHaveLength(1);
+  });
+});
+
+it("lets go of whoever leaves while it does not answer", async () => {
+  const mute = createServer(() => {});
+  await new Promise<void>((listening) => mute.listen(0, "127.0.0.1", listening));
+  const { port } = mute.address() as AddressInfo;
+  const here = await createProject({ ...settings, AWS_ENDPOINT_URL: `http://127.0.0.1:${port}` });
+  try {
+    await newRun(openTarget(), "finish", here.folder);
+    const { child, finished } = here.start("watch");
+    await once(mute, "connection");
+    child.kill("SIGINT");
+    expect(await finished).toMatchObject({ code: 130 });
+  } finally {
+    mute.close();
+    await here.remove();
+  }
+});
+
 describe("what somebody else has written where a run is kept", () => {
   const run = "moxi-20261123-141207-calm-otter-7f3k";
   const place = `moxi/runs/${run}`;
@@ -216,7 +289,8 @@ describe("what somebody else has written where a run is kept", () => {
 
   beforeAll(async () => {
     target = openTarget({ bucket: "team-data" });
-    const { plan: made, attempt } = await newRun(target, "finish");
+    const { plan: made, attempt: here } = await newRun(target, "finish");
+    const { submittedAt: _, ...attempt } = here; // which is never sent
     good = {
       plan: JSON.stringify(made),
       attempt: JSON.stringify({ ...attempt, name: `${run}-a1` }),
@@ -260,6 +334,12 @@ describe("what somebody else has written where a run is kept", () => {
       "not attempt 1",
     ],
     [
+      "a machine that nobody has agreed to",
+      "attempts/1.json",
+      (t) => t.replace("{", '{"machine":"ml.p5.48xlarge",'),
+      "a machine that its plan does not name",
+    ],
+    [
       "a price that is none",
       "attempts/1.json",
       (t) => t.replace("{", '{"price":{"perHour":"free"},'),
@@ -275,6 +355,22 @@ describe("what somebody else has written where a run is kept", () => {
     expect((error as Error).message).toContain(`s3://team-data/${place}/${file}`);
   });
 
+  it("a story with events that are none", async () => {
+    const submission = await newRun(target, "finish", join(project, "story"));
+    const stamp = { v: 1, run: submission.run, attempt: 1, boot: 1, at: "2026-11-23T14:12:07Z" };
+    const good = { ...stamp, seq: 5, type: "resumed", fromStep: 2 };
+    const story = [
+      { ...stamp, seq: 1, type: "step" },
+      { ...stamp, seq: 2, type: "eval", loss: "\u001b[2J" },
+      { ...stamp, seq: 3, type: "end", outcome: "\u001b[31mowned", exitCode: 0 },
+      { ...stamp, seq: 4, type: "unheard of" },
+      good,
+    ];
+    const text = story.map((event) => `${JSON.stringify(event)}\n`).join("");
+    await put(`moxi/checkpoints/${submission.run}/events.ndjson`, text);
+    expect(await openTarget().milestones(submission)).toEqual([good]);
+  });
+
   it("a bucket that the job names and the user may not read", async () => {
     await root.s3.send(new CreateBucketCommand({ Bucket: "strangers-data" }));
     const sagemaker = await aws.sagemaker();
@@ -287,6 +383,15 @@ describe("what somebody else has written where a run is kept", () => {
       code: "E_AWS_DENIED",
       message: expect.stringContaining("keeps its files in s3://strangers-data"),
       hint: expect.stringContaining("AWS_S3_BUCKET=strangers-data"),
+    });
+  });
+
+  it("a plan of another target, which would be carried out here", async () => {
+    const { planHash: _, ...unhashed } = JSON.parse(good.plan);
+    await put(`${place}/plan.json`, JSON.stringify(freezePlan({ ...unhashed, target: "local" })));
+    await expect(target.record(run)).rejects.toMatchObject({
+      code: "E_RUN_FOLDER",
+      message: expect.stringContaining("another target"),
     });
   });
 

@@ -25,6 +25,8 @@ export interface Place {
 export interface Wanted extends Place {
   /** How long the job may run, in seconds. */
   readonly maxSeconds: number;
+  /** How long the machine is kept, and paid for, after it. */
+  readonly keptSeconds?: number;
 }
 
 /** An image's address in its parts; undefined for one that is in no registry of AWS's. */

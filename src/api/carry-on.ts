@@ -8,6 +8,11 @@ import { resume } from "./resume.ts";
 import { watch } from "./watch.ts";
 import type { Update, WatchOptions } from "./watch.ts";
 
+export interface CarryOnOptions extends WatchOptions {
+  /** False once somebody has asked the run to end: no further machine is asked for then. */
+  readonly isWanted?: (() => boolean) | undefined;
+}
+
 /**
  * Follows a run for whoever started it. Where no spot machine could be had and the plan names
  * others, the next attempt asks for the next of them, until one is there or all were asked for.
@@ -17,8 +22,9 @@ import type { Update, WatchOptions } from "./watch.ts";
  */
 export async function* carryOn(
   context: Context,
-  options: WatchOptions = {},
+  options: CarryOnOptions = {},
 ): AsyncGenerator<Update> {
+  const { isWanted = () => true } = options;
   let told: RunEvent | undefined;
   for (let known = 0; ;) {
     let view: View | undefined;
@@ -31,6 +37,8 @@ export async function* carryOn(
       told = events.at(-1) ?? told;
     }
     if (view?.failure?.kind !== "no capacity" || options.signal?.aborted === true) return;
+    // Whoever asked it to end while nobody had seen yet that it had failed asked in vain.
+    if (!isWanted()) return;
     known = view.attempts.length;
     const { record } = await openRun(context, view.run);
     const next = nextMachine(record.plan, record.attempts.at(-1)!);
@@ -38,5 +46,8 @@ export async function* carryOn(
     const text = `${view.machine} could not be had; asking for ${next}`;
     context.host.notify({ type: "warning", text });
     await resume(context, { run: view.run, signal: options.signal });
+    if (isWanted()) continue;
+    const { target, refs } = await openRun(context, view.run);
+    await target.stop(refs.at(-1)!, "checkpoint");
   }
 }

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { MoxiError } from "../base/errors.ts";
-import { formatCount } from "../base/format.ts";
+import { formatCount, formatDuration } from "../base/format.ts";
 import { hashJson } from "../base/hash.ts";
 import { isRecord } from "../base/json.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
@@ -13,6 +13,7 @@ import type { Recipe } from "../run/recipe.ts";
 import { resolveRun } from "../store/find.ts";
 import { hideFromGit, readRun, runsFolder } from "../store/runs.ts";
 import type { Planned, Submission, Target } from "../targets/target.ts";
+import { offerOf } from "./consent.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
 import { localDataset } from "./data-source.ts";
@@ -73,7 +74,9 @@ export async function planAt(
   };
   if (saved !== undefined) {
     refuseOther(saved, { dataset, model, adapter, trainer });
-    return { plan: saved, submission, price: await target.price(saved) };
+    const price = await target.price(saved);
+    refuseDearer(saved, price, config);
+    return { plan: saved, submission, price };
   }
   const [{ makePlan }, [machine], cloud] = await Promise.all([
     import("../planner/plan.ts"),
@@ -191,6 +194,30 @@ export async function readPlan(cwd: string, planFile: string): Promise<Plan> {
     return parsed.data;
   }
   throw wrong("it has another format");
+}
+
+/** A limit that somebody sets beside a plan is meant: the plan is not changed by it, but held against it. */
+function refuseDearer(plan: Plan, price: Price | undefined, config: LoadedConfig["config"]): void {
+  const { maxUsd, maxHours } = config;
+  const { maxSeconds } = plan.limits;
+  const worstUsd = offerOf(plan, price)?.worstUsd;
+  const limit =
+    maxUsd !== undefined && worstUsd !== undefined && worstUsd > maxUsd + 0.005
+      ? {
+          field: "maxUsd",
+          message: `the plan can cost $${worstUsd.toFixed(2)}, and maxUsd is ${maxUsd}`,
+        }
+      : maxHours !== undefined && (maxSeconds ?? Infinity) > Math.ceil(maxHours * 3600)
+        ? {
+            field: "maxHours",
+            message: `the plan may take ${maxSeconds === null ? "any time" : formatDuration(maxSeconds)}, and maxHours is ${maxHours}`,
+          }
+        : undefined;
+  if (limit === undefined) return;
+  throw new MoxiError("E_BUDGET", limit.message, {
+    hint: "make a new plan with that limit: moxi train --dry-run --json > plan.json",
+    place: { field: limit.field },
+  });
 }
 
 interface Found {

@@ -6,6 +6,7 @@ import { askedMachine, nextMachine } from "../run/attempt.ts";
 import type { Attempt } from "../run/attempt.ts";
 import { hasEnded } from "../run/fold.ts";
 import type { View } from "../run/fold.ts";
+import { costOf } from "../run/cost.ts";
 import type { Plan } from "../run/plan.ts";
 import { appendAttempt, isUnsubmitted, newAttempt, runLock } from "../store/runs.ts";
 import type { RunRecord } from "../store/runs.ts";
@@ -74,10 +75,19 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
       ...machineFor(opened.record, failure),
     };
     await appendAttempt(opened.record, next);
+    tellLimit(context, next, plan);
     return number;
   });
   await handOver(context, target, folder, inputs);
   return { run, attempt, plan };
+}
+
+/** What the attempt can cost: less than the whole run, by what is spent. */
+function tellLimit({ host }: Context, { maxSeconds, price }: Attempt, { cloud }: Plan): void {
+  if (maxSeconds === undefined || price === undefined) return;
+  const most = costOf(price, maxSeconds + (cloud?.warmPoolSeconds ?? 0)).toFixed(2);
+  const text = `it goes on within what is left of its limit: at most $${most} for ${formatDuration(maxSeconds)}`;
+  host.notify({ type: "info", text });
 }
 
 /** Less than this goes by before a rented machine has trained anything. */
@@ -101,7 +111,9 @@ async function budget(
   const spent = { carriedSeconds, ...(price && { price }) };
   const { maxSeconds } = plan.limits;
   if (maxSeconds === null) return spent;
-  const left = maxSeconds - carriedSeconds;
+  // Each machine that was kept for the next job was paid for, beside what the jobs were billed.
+  const jobs = before.filter(({ billedSeconds = 0 }) => billedSeconds > 0).length;
+  const left = maxSeconds - carriedSeconds - jobs * (plan.cloud?.warmPoolSeconds ?? 0);
   if (left >= leastSeconds) return { maxSeconds: left, ...spent };
   throw new MoxiError("E_BUDGET", `${run} has used up its limit of ${formatDuration(maxSeconds)}`, {
     hint: "start a new run with a higher --max-hours or --max-usd; --from goes on from an adapter",

@@ -21,7 +21,8 @@ export async function stop(context: Context, options: StopOptions = {}): Promise
   const opened = await openRun(context, options.run);
   let view = await viewOf(opened);
   if (hasEnded(view.status)) {
-    throw new MoxiError("E_RUN_STATE", `${view.run} is not running: it has ${view.status}`);
+    const how = view.status === "interrupted" ? "was" : "has";
+    throw new MoxiError("E_RUN_STATE", `${view.run} is not running: it ${how} ${view.status}`);
   }
   await opened.target.stop(opened.refs.at(-1)!, options.how ?? "checkpoint");
   for await (const update of watch(context, { run: view.run })) view = update.view;

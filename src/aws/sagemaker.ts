@@ -128,14 +128,15 @@ export async function openSageMaker(parts: ClientParts) {
       } while (token !== undefined);
     },
 
-    /** Asks a job to end; false where it has ended already. */
-    stop: (name: string): Promise<boolean> =>
+    /** Asks a job to end; "missing" where there is none, or where it is so new that it is not found yet. */
+    stop: (name: string): Promise<"asked" | "ended" | "missing"> =>
       parts.attempt(`stop the training job ${name}`, async () => {
         try {
           await client.send(new StopTrainingJobCommand({ TrainingJobName: name }));
-          return true;
+          return "asked";
         } catch (error) {
-          if (error instanceof Error && error.name === "ValidationException") return false;
+          if (isMissing(error)) return "missing";
+          if (error instanceof Error && error.name === "ValidationException") return "ended";
           throw error;
         }
       }),

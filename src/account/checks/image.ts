@@ -26,7 +26,8 @@ export async function checkImage(aws: Aws, { image, region }: Place): Promise<Ch
       hint: `copy it to a registry in ${region}, or set AWS_REGION=${parts.region}`,
     };
   }
-  const version = `${parts.repository}:${parts.version}`;
+  const isDigest = parts.version.startsWith("sha256:");
+  const version = `${parts.repository}${isDigest ? "@" : ":"}${parts.version}`;
   try {
     const digest = await (await aws.ecr()).digest(parts);
     if (digest !== undefined) return { name, result: "ok", message: version };

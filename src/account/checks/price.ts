@@ -9,7 +9,7 @@ import type { Wanted } from "../wanted.ts";
  */
 export function checkPrice(price: Price | undefined, wanted: Wanted): Check {
   const name = "price";
-  const { instance, region, maxSeconds } = wanted;
+  const { instance, region, maxSeconds, keptSeconds = 0 } = wanted;
   if (price === undefined) {
     return {
       name,
@@ -19,7 +19,7 @@ export function checkPrice(price: Price | undefined, wanted: Wanted): Check {
       hint: "look at https://aws.amazon.com/sagemaker/ai/pricing/ for its name, and allow pricing:GetProducts",
     };
   }
-  const most = `at most $${costOf(price, maxSeconds).toFixed(2)}`;
+  const most = `at most $${costOf(price, maxSeconds + keptSeconds).toFixed(2)}`;
   if (price.source === "AWS's price list") {
     const message = `${most}: ${instance} costs $${price.perHour} an hour in ${region}`;
     return { name, result: "ok", message };

@@ -30,6 +30,9 @@ export async function follow(
   { run, interrupt, pull = false }: FollowOptions,
 ): Promise<number> {
   const leave = new AbortController();
+  const left = new Promise<undefined>((done) =>
+    leave.signal.addEventListener("abort", () => done(undefined)),
+  );
   let presses = 0;
   let view: View | undefined;
 
@@ -51,12 +54,17 @@ export async function follow(
 
   try {
     const tell = interrupt === "stop" ? carryOn : watch;
-    for await (const update of tell(context, { run, signal: leave.signal })) {
-      view = update.view;
-      presenter.update(update);
+    const options = { run, signal: leave.signal, isWanted: () => presses === 0 };
+    const updates = tell(context, options);
+    // A provider that does not answer keeps nobody here.
+    for (;;) {
+      const next = await Promise.race([updates.next(), left]);
+      if (next === undefined || next.done === true) break;
+      view = next.value.view;
+      presenter.update(next.value);
     }
     if (pull && view?.status === "succeeded") {
-      view = await bringHome(context, presenter, view, leave.signal);
+      view = await bringHome(context, presenter, view, left);
     }
   } finally {
     forget();
@@ -76,16 +84,13 @@ async function bringHome(
   context: Context,
   presenter: Presenter,
   view: View,
-  left: AbortSignal,
+  left: Promise<undefined>,
 ): Promise<View> {
   const { run, artifact } = view;
   if (artifact === null || isAbsolute(artifact.path)) return view;
-  const leaving = new Promise<undefined>((done) =>
-    left.addEventListener("abort", () => done(undefined)),
-  );
   try {
     const { pull } = await import("../../api/pull.ts");
-    const pulled = await Promise.race([pull(context, { run }), leaving]);
+    const pulled = await Promise.race([pull(context, { run }), left]);
     if (pulled !== undefined) return { ...view, artifact: { ...artifact, path: pulled.folder } };
     presenter.notify({ type: "warning", text: "the model was not brought here", hint: again(run) });
   } catch (reason) {

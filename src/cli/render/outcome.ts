@@ -105,11 +105,12 @@ export function heldOutLines(view: View, style: Style): string[] {
 
 export function failureLines(view: View, { columns, style, logs = [] }: OutcomeOptions): string[] {
   if (view.status === "interrupted") {
-    return labelled(
-      "",
-      "It ended without a word: the process was killed, or the machine went down.",
-      columns,
-    );
+    // A provider that has done nothing with it knows why.
+    const why =
+      view.detail !== null && view.stages.length === 0
+        ? `It did not run: ${printable(view.detail)}.`
+        : "It ended without a word: the process was killed, or the machine went down.";
+    return labelled("", why, columns);
   }
   if (view.status !== "failed") return [];
   const reason = view.error === null ? [] : labelled("error  ", printable(view.error), columns);

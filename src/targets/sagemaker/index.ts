@@ -106,7 +106,9 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
       price(plan),
       sending === undefined ? [] : checkPackages(settled, sending.trainerFolder),
     ]);
-    const checks = judgeAccount(look, { ...place, maxSeconds: limits.maxSeconds ?? 0 }, cost);
+    const keptSeconds = settled.warmPoolSeconds ?? 0;
+    const wanted = { ...place, maxSeconds: limits.maxSeconds ?? 0, keptSeconds };
+    const checks = judgeAccount(look, wanted, cost);
     return [...checks, packages].flat();
   }
 
@@ -180,7 +182,12 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
 
   async function stop(ref: RunRef, how: "checkpoint" | "abort"): Promise<void> {
     const sagemaker = await aws.sagemaker();
-    await sagemaker.stop(ref.attempt.name);
+    // A job that is being submitted, or that the service does not find yet, would start after all.
+    while ((await sagemaker.stop(ref.attempt.name)) === "missing") {
+      const { state } = await status(ref);
+      if (state === "ended" || state === "gone") return;
+      await clock.sleep(Math.min(pollMs, soonMs));
+    }
     if (how === "checkpoint") return;
     // The service knows no harder way; what is left is to see it through.
     for (;;) {
@@ -225,3 +232,5 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
 }
 
 const newMs = 60_000;
+/** How soon a job that is about to be there is asked for again: each second of it is paid. */
+const soonMs = 2000;

@@ -31,11 +31,12 @@ export async function readLogs(
   let start = 0;
   for (const stream of await streamsOf(logs, attempt)) {
     start += 1;
-    const page = await logs.page(group, stream, places[stream]);
+    const from = places[stream];
+    const page = await logs.page(group, stream, from);
     places[stream] = page.next;
     lines.push(...page.lines);
-    // The next stream's turn comes when this one has been read to its end.
-    if (page.lines.length > 0) break;
+    // The next stream's turn comes when this one has been read to its end, which an empty page is not.
+    if (page.next !== from) break;
   }
   const told = sortLines(lines, attempt);
   // A machine that was taken away before S3 had heard of its start is not counted by the next one.

@@ -85,7 +85,9 @@ export async function readRecord(
     if (old !== undefined && !newest) attempts.push(old);
     else {
       const name = `attempts/${number}.json`;
-      attempts.push(await readAttempt(await text(name), run, number, uriOf(bucket, run, name)));
+      const attempt = await readAttempt(await text(name), run, number, uriOf(bucket, run, name));
+      refuseMachine(attempt, plan, uriOf(bucket, run, name));
+      attempts.push(attempt);
     }
   }
   if (attempts.length === 0) return undefined; // it is being submitted
@@ -148,6 +150,7 @@ async function readPlan(text: string, uri: string, bucket: Bucket): Promise<Plan
   }
   const { decisions: _, planHash, ...hashed } = parsed.data;
   if (planHash !== hashJson(hashed)) throw damaged(uri, "it does not have its planHash");
+  if (parsed.data.target !== "sagemaker") throw damaged(uri, "it is the plan of another target");
   const place = parsed.data.cloud?.bucket;
   if (place !== bucket.name)
     throw damaged(uri, "it is the plan of a run that keeps its files elsewhere");
@@ -168,6 +171,13 @@ async function readAttempt(
   const { attempt, name } = parsed.data ?? {};
   if (parsed.success && attempt === number && name === attemptName(run, number)) return parsed.data;
   throw damaged(uri, `it is not attempt ${number} of ${run}`);
+}
+
+/** `resume` asks for the machine of the newest attempt again: it must be one that the plan was agreed to with. */
+function refuseMachine({ target, machine }: Attempt, plan: Plan, uri: string): void {
+  const machines = [plan.machine.name, ...(plan.cloud?.fallbacks ?? [])];
+  if (target === plan.target && (machine === undefined || machines.includes(machine))) return;
+  throw damaged(uri, "it asks for a machine that its plan does not name");
 }
 
 function parse(text: string, uri: string): unknown {

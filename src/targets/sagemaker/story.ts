@@ -8,15 +8,18 @@ import { checkpointPrefix } from "./request.ts";
 /**
  * The run's story as its checkpoints keep it: the only copy in S3, of all attempts, written by the
  * supervisor and synced by the service a little later than the log. Empty before anything was synced.
+ * Whoever may write to the bucket can have written it: what is no event in every field is left out.
  */
 export async function readStory(aws: Aws, ref: RunRef): Promise<RunEvent[]> {
   const { run } = ref;
   const bucket = { name: cloudOf(ref).bucket };
   const text = await (await aws.s3()).read(bucket, `${checkpointPrefix(run)}events.ndjson`);
-  return (text ?? "")
+  if (text === undefined) return [];
+  const { eventSchema } = await import("../../run/schemas.ts");
+  return text
     .split("\n")
     .flatMap((line) => parseEvent(line) ?? [])
-    .filter((event) => event.run === run);
+    .filter((event) => event.run === run && eventSchema.safeParse(event).success);
 }
 
 /** Without its steps, of which the newest is enough. */
