@@ -158,7 +158,8 @@ test("every answer to CreateTrainingJob is lost: the command asks for the job by
   await cloud.order("fault", { operation: "CreateTrainingJob", kind: "lost", times: 1 });
   proxy.intervene = ({ operation }) =>
     operation === "CreateTrainingJob" ? { after: () => {} } : "pass";
-  const { run } = await submitted(train());
+  const { run, how } = await submitted(train());
+  expect(how).toBe("created");
   proxy.intervene = () => "pass";
   await expectOneOfEverything(run);
 });

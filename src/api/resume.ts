@@ -13,6 +13,8 @@ import type { RunRecord } from "../store/runs.ts";
 import { withLock } from "../store/lock.ts";
 import type { Submission, Target } from "../targets/target.ts";
 import { load } from "./config.ts";
+import { consent, offerOf } from "./consent.ts";
+import type { Offer } from "./consent.ts";
 import type { Context } from "./context.ts";
 import { handOver } from "./hand-over.ts";
 import { openRun, viewOf } from "./open.ts";
@@ -26,6 +28,10 @@ export interface ResumeOptions {
   readonly run?: string | undefined;
   /** When another run trains where only one can: refuse (the default), or wait for it. */
   readonly whenBusy?: WhenBusy | undefined;
+  /** Agrees to the most that the run can cost, where nobody has agreed to it on this machine. */
+  readonly yes?: boolean | undefined;
+  /** Asks a person the same; without it nobody is asked. */
+  readonly ask?: ((offer: Offer) => Promise<boolean>) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -51,6 +57,10 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
   const kept = await target.kept(refs);
   const inputs = kept === null ? await sources(context, loaded, plan) : { kept };
   await preflight(context, target, plan);
+  // A run that another machine started has a limit that nobody here has agreed to.
+  const isOurs = record.attempts.some(({ submittedAt }) => submittedAt !== undefined);
+  const offer = isOurs ? null : offerOf(plan, await target.price(plan));
+  await consent(offer, { agreed: options.yes === true, ask: options.ask });
   await awaitMachine(context, target, options);
 
   const attempt = await withLock(runLock(folder), context.clock, async () => {

@@ -22,6 +22,13 @@ export const pull = {
   default: true,
 } as const;
 
+export const yes = {
+  kind: "boolean",
+  brief: "agree to what it can cost (a local run costs nothing)",
+  default: false,
+  withNegated: false,
+} as const;
+
 export type RunArgs = [run?: string];
 
 /** The run that a command is about. */

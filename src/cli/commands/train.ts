@@ -2,7 +2,7 @@ import { buildCommand } from "@stricli/core";
 import type { Cli } from "../cli.ts";
 import { bare, configFlags } from "../flags.ts";
 import type { ConfigFlags } from "../flags.ts";
-import { json, pull, wait } from "./parameters.ts";
+import { json, pull, wait, yes } from "./parameters.ts";
 
 export interface TrainFlags {
   readonly runId?: string;
@@ -29,12 +29,7 @@ export const train = buildCommand<TrainFlags & ConfigFlags, [], Cli>({
       },
       wait,
       pull,
-      yes: {
-        kind: "boolean",
-        brief: "agree to what it can cost (a local run costs nothing)",
-        default: false,
-        withNegated: false,
-      },
+      yes,
       plan: {
         kind: "parsed",
         brief: "carry out a saved plan to the letter",
