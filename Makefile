@@ -45,6 +45,7 @@ bench: $(dataset) ## Measure what docs/performance.md claims
 	@node bench/dataset.ts
 
 cloud: node_modules/.package-lock.json ## Start a cloud on this machine, to try make train-aws without an account
+	@node scripts/python.ts -c ""
 	@node test/cloud/serve.ts
 
 soak: $(dataset) ## Long randomised runs

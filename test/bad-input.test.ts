@@ -186,3 +186,8 @@ describe("a run folder that is not ours", () => {
     expect(await readdir(folder)).toEqual([]);
   });
 });
+
+it("refuses a copy within one machine before an account is asked for", async () => {
+  const { code, stderr } = await project.moxi("storage", "cp", "a", "b");
+  expect([code, stderr]).toEqual([2, expect.stringContaining("both on this machine")]);
+});

@@ -87,7 +87,7 @@ test("a limit in dollars is refused where it pays for nothing, and is the longes
 });
 
 test("a dry run names every request, in order, and sends none", async () => {
-  const { requests, checks } = await rehearsed();
+  const { requests, checks } = await rehearsed("--run-id", "ci-42");
   expect(await changes()).toEqual([]);
   // The test image is nobody's that Moxi has packages for.
   const unsure = checks.filter(({ result }) => result !== "ok");
@@ -101,7 +101,7 @@ test("a dry run names every request, in order, and sends none", async () => {
   );
   const last = names.slice(-4);
   expect(last).toEqual([
-    expect.stringMatching(/^moxi\/runs\/moxi-[\w-]+\/plan\.json$/),
+    "moxi/runs/moxi-ci-42/plan.json",
     expect.stringMatching(/\/attempts\/1\.json$/),
     expect.stringMatching(/\/job-a1\/job\.json$/),
     "CreateTrainingJob",

@@ -84,8 +84,8 @@ describe("train", () => {
     project.moxi("train", "--json", "--dataset", "rows.json", ...args);
   const errorOf = (stdout: string) => JSON.parse(stdout.trimEnd().split("\n").at(-1)!).error;
 
-  it("refuses an id before it writes anything", async () => {
-    const { code, stdout } = await train("--run-id", `../${"x".repeat(300)}`);
+  it.each([[[]], [["--dry-run"]]])("refuses an id before it writes anything %j", async (how) => {
+    const { code, stdout } = await train("--run-id", `../${"x".repeat(300)}`, ...how);
     expect(code).toBe(2);
     expect(errorOf(stdout)).toMatchObject({ code: "E_USAGE", place: { field: "run-id" } });
     expect(errorOf(stdout).message.length).toBeLessThan(100);

@@ -1,5 +1,6 @@
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { readDataset } from "../dataset/canonical-rows.ts";
+import { hideSecrets } from "../dataset/hide-secrets.ts";
 import { convertRow, unreadOf } from "../dataset/convert.ts";
 import type { RowFormat } from "../dataset/convert.ts";
 import { writeNewFiles } from "../dataset/new-files.ts";
@@ -79,6 +80,6 @@ export async function dataConvert(
   return {
     file,
     rows: { written, refused, leftOut },
-    lost: Array.from(lost, ([what, rows]) => ({ what, rows })),
+    lost: Array.from(lost, ([what, rows]) => ({ what: hideSecrets(what), rows })),
   };
 }

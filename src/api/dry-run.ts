@@ -10,6 +10,7 @@ import type { Offer } from "./consent.ts";
 import type { Context } from "./context.ts";
 import { planRun } from "./plan-run.ts";
 import { preflight } from "./ready.ts";
+import { chosenId } from "./train.ts";
 import type { TrainOptions } from "./train.ts";
 
 /** What `train` would do. */
@@ -34,12 +35,13 @@ export async function dryRun(
   context: Context,
   options: Pick<TrainOptions, "flags" | "runId" | "plan"> = {},
 ): Promise<DryRun> {
+  const chosen = chosenId(options.runId);
   const loaded = await load(context, options.flags);
   for (const text of loaded.warnings) context.host.notify({ type: "warning", text });
   const { plan, submission, target, price } = await planRun(context, loaded, options.plan);
   const checks = await preflight(context, target, plan);
   const now = context.clock.now();
-  const run = options.runId ?? newRunId(now);
+  const run = chosen ?? newRunId(now);
   const attempt = { ...newAttempt(run, 1, plan.target, now), ...(price && { price }) };
   const folder = join(runsFolder(loaded.folder), run);
   const requests = await target.rehearse({ run, folder, plan, attempt, ...submission });

@@ -28,12 +28,14 @@ export async function copyBetween(
   onlyChanged: boolean,
 ): Promise<StorageResult> {
   const { cwd, home, host, clock } = context;
-  const [{ openAws }, { copy }, { parsePlace }] = await Promise.all([
+  const [{ openAws }, { copy, sameSide }, { parsePlace }] = await Promise.all([
     import("../aws/aws.ts"),
     import("../storage/copy.ts"),
     import("../storage/place.ts"),
   ]);
   const [from, to] = [source, target].map((text) => parsePlace(text, cwd, home));
+  // Before the account is asked for.
+  if (from!.kind === to!.kind) throw sameSide(from!);
   const env = readEnvironment(findProject(cwd).folder, context.env).toObject();
   const aws = await openAws({ env, home, host });
   try {

@@ -107,7 +107,8 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
   return { run, created, previous, plan };
 }
 
-function chosenId(given: string | undefined): string | undefined {
+/** The id that the user chose for a run. @throws MoxiError E_USAGE */
+export function chosenId(given: string | undefined): string | undefined {
   if (given === undefined) return undefined;
   const id = normalRunId(given);
   if (id !== undefined) return id;

@@ -17,6 +17,7 @@ const rows = Array.from({ length: 60 }, (_, i) => ({
 const lines = rows.map((row) => JSON.stringify(row)).join("\n");
 const check = (path: string, options: Partial<CheckOptions> = {}) =>
   checkDataset({ path, cwd: folder, ...options });
+const aSecret = ["ghp_", "a8Kd03jLmQ2xVb7TzR4wYc9NeUf6HsGp1Xo5"].join("");
 const write = (name: string, content: string | Uint8Array) => {
   writeFileSync(join(folder, name), content);
   return name;
@@ -103,11 +104,10 @@ test("places are lines and columns, in lines and in arrays", async () => {
 });
 
 test("fix writes a new file and a diff, and never over another", async () => {
-  const secret = ["ghp_", "a8Kd03jLmQ2xVb7TzR4wYc9NeUf6HsGp1Xo5"].join("");
   const text = [
     lines,
     JSON.stringify(rows[3]),
-    JSON.stringify({ question: "Which key?", answer: `It is ${secret} now.` }),
+    JSON.stringify({ question: "Which key?", answer: `It is ${aSecret} now.` }),
     JSON.stringify({ question: "Hid\u200bden?", answer: "No\u202e, it\u001b is." }),
   ].join("\n");
   const name = write("mend.jsonl", text);
@@ -131,6 +131,52 @@ test("fix writes a new file and a diff, and never over another", async () => {
   ]);
   await expect(fixDataset({ path: name, cwd: folder })).rejects.toMatchObject({ code: "E_USAGE" });
   expect(readFileSync(file, "utf8")).toBe(fixed);
+});
+
+test("secrets, and rows that are not the same, are found in thoughts, calls and tools", async () => {
+  const asked = { role: "user", content: "How warm is it in Rome?" };
+  const tools = [{ type: "function", function: { name: "weather", description: aSecret } }];
+  const tool_calls = [
+    { id: "a", type: "function", function: { name: "weather", arguments: { key: aSecret } } },
+  ];
+  const said = { role: "assistant", content: "Warm." };
+  const chats = [
+    [asked, { ...said, reasoning_content: `The key is ${aSecret}.` }],
+    [asked, { ...said, reasoning_content: "It is summer." }],
+    [
+      asked,
+      { role: "assistant", tool_calls },
+      { role: "tool", content: "31", tool_call_id: "a" },
+      said,
+    ],
+  ].map((messages) => JSON.stringify({ messages }));
+  const text = [...chats, JSON.stringify({ messages: [asked, said], tools })].join("\n");
+  const { problems } = await check(write("beside.jsonl", text));
+  const secrets = problems.find(({ code }) => code === "secret");
+  expect(secrets?.places.map(({ row, field }) => [row, field])).toEqual([
+    [1, "messages[1].reasoning_content"],
+    [3, "messages[1].tool_calls[0]"],
+    [4, "tools"],
+  ]);
+  expect(problems.map(({ code }) => code)).not.toContain("duplicate");
+});
+
+test.each<[string, string]>([
+  ["a field", `{"${aSecret}": 1}`],
+  ["a role", `{"messages": [{"role": "${aSecret}", "content": "a"}]}`],
+  [
+    "a field of a message",
+    `{"messages": [{"role": "assistant", "content": "a", "${aSecret}": 1}]}`,
+  ],
+  ["a field that stands there twice", `{"messages": [], "${aSecret}": 1, "${aSecret}": 2}`],
+  ["what is no JSON", `{"messages": ${aSecret}}`],
+])("a secret is not told where it is %s", async (_, row) => {
+  const sound = '{"messages": [{"role": "assistant", "content": "Yes."}]}';
+  const found = await check(write("told.jsonl", `${sound}\n${row}\n`), { maxPlaces: Infinity });
+  expect(found.problems.flatMap(({ places }) => places).some(({ line }) => line === 2)).toBe(true);
+  expect(JSON.stringify(found)).not.toContain(aSecret.slice(0, 12));
+  const refused = check(write("none.jsonl", `${aSecret}\n`)).catch((error: unknown) => error);
+  expect(JSON.stringify(await refused)).not.toContain(aSecret.slice(0, 12));
 });
 
 test("places are told from where people stand, and by their whole path elsewhere", async () => {

@@ -1,7 +1,7 @@
 import { access, link, rm } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { MoxiError } from "../base/errors.ts";
-import { printable } from "../base/format.ts";
+import { plural, printable } from "../base/format.ts";
 import { isRecord } from "../base/json.ts";
 import { checkDataset } from "./check.ts";
 import type { CheckOptions } from "./check.ts";
@@ -72,7 +72,7 @@ export async function fixDataset(options: FixOptions): Promise<FixResult> {
             const text = JSON.stringify(clean.value);
             if (clean.count > 0) {
               mended += 1;
-              const places = `${clean.count} ${clean.count === 1 ? "character" : "characters"}`;
+              const places = `${plural(clean.count, "character")}`;
               const what = `~ took out ${places} that cannot be seen: ${clean.kinds}`;
               await diff.write(`@@ ${name}:${line} row ${row}\n${what}`);
             }

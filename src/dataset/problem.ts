@@ -1,3 +1,4 @@
+import { hideSecrets } from "./hide-secrets.ts";
 import { isBlank } from "./render.ts";
 
 /** Why a row cannot be trained on; `schema/vectors/rows.json` shows each. */
@@ -58,7 +59,8 @@ export function describe(value: unknown): string {
   return typeof value === "number" ? `a number (${value})` : JSON.stringify(value);
 }
 
-/** Foreign text, short enough for a message and on one line. */
+/** Foreign text, short enough for a message, on one line and without secrets. */
 export function quoted(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
+  const shown = hideSecrets(text);
+  return JSON.stringify(shown.length > 40 ? `${shown.slice(0, 40)}...` : shown);
 }

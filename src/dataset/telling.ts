@@ -1,11 +1,10 @@
-import { formatCount } from "../base/format.ts";
+import { formatCount, plural } from "../base/format.ts";
 import type { Problem, ProblemPlace } from "./report.ts";
 import { rules } from "./rules/catalog.ts";
 
 /** A problem on one line: "3 rows: no answer". Safe to print, as problems are. */
 export function problemText({ code, count, cause, places }: Problem): string {
-  if (rules[code].of === "row")
-    return `${formatCount(count)} ${count === 1 ? "row" : "rows"}: ${cause}`;
+  if (rules[code].of === "row") return `${plural(count, "row")}: ${cause}`;
   const [place] = places;
   const more = count > 1 ? ` (and ${formatCount(count - 1)} more)` : "";
   if (place === undefined) return cause;

@@ -55,8 +55,13 @@ export async function copy(
     const { files, ...got } = await download(aws, objects, { ...options, bucket });
     return { ...got, files: files.length, unchangedFiles: pairs.length - wanted.length };
   }
-  const where = source.kind === "s3" ? "on S3" : "on this machine";
-  throw new MoxiError("E_USAGE", `the source and the target are both ${where}`, {
+  throw sameSide(source);
+}
+
+/** Why nothing is copied between two places that are both on S3, or both here. */
+export function sameSide({ kind }: StoragePlace): MoxiError {
+  const where = kind === "s3" ? "on S3" : "on this machine";
+  return new MoxiError("E_USAGE", `the source and the target are both ${where}`, {
     hint: "one of the two is a path, the other begins with s3://",
   });
 }

@@ -1,7 +1,7 @@
 import { appendFile, mkdir, open, readFile, rename, rm, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { MoxiError } from "../base/errors.ts";
-import { formatBytes, formatCount, printable } from "../base/format.ts";
+import { formatBytes, plural, printable } from "../base/format.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectHead, ObjectInfo, S3 } from "../aws/s3.ts";
 import { agrees, comparableBytes, needsCrc64, rangesOf } from "./checksums.ts";
@@ -105,8 +105,7 @@ export async function download(
   const progress = startProgress({
     host,
     id: "download",
-    what:
-      options.what ?? `${formatCount(objects.length)} ${objects.length === 1 ? "file" : "files"}`,
+    what: options.what ?? `${plural(objects.length, "file")}`,
     totalBytes: bytes,
     now: () => clock.now().getTime(),
   });

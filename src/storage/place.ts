@@ -24,7 +24,7 @@ export function parsePlace(text: string, cwd: string, home: string): StoragePlac
   const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/s.exec(text);
   if (match === null) {
     throw new MoxiError("E_USAGE", `${printable(text).replace(/\s/g, " ")} is no such address`, {
-      hint: "write s3://BUCKET/KEY; a bucket's name has small letters, digits, dots and dashes",
+      hint: "write s3://BUCKET/KEY; a bucket's name has 3 to 63 small letters, digits, dots and dashes",
     });
   }
   return { kind: "s3", bucket: match[1]!, key: match[2] ?? "" };

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { MoxiError } from "../base/errors.ts";
-import { formatBytes, formatCount } from "../base/format.ts";
+import { formatBytes, plural } from "../base/format.ts";
 import type { Host } from "../base/host.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectHead, S3, UploadedPart } from "../aws/s3.ts";
@@ -97,7 +97,7 @@ export async function upload(
   const progress = startProgress({
     host,
     id: "upload",
-    what: options.what ?? `${formatCount(files.length)} ${files.length === 1 ? "file" : "files"}`,
+    what: options.what ?? `${plural(files.length, "file")}`,
     totalBytes: bytes,
     now: () => clock.now().getTime(),
   });

@@ -45,7 +45,10 @@ export async function startCloud(image: string = python, grace = 5): Promise<Clo
     },
   );
   const lines = createInterface({ input: server.stdout });
-  const [line] = (await once(lines, "line")) as [string];
+  const ended = once(server, "exit").then(() => {
+    throw new Error("the cloud ended before it began");
+  });
+  const [line] = (await Promise.race([once(lines, "line"), ended])) as [string];
   const told = JSON.parse(line) as Record<
     "endpoint" | "account" | "accessKeyId" | "secretAccessKey",
     string

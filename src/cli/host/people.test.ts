@@ -30,14 +30,14 @@ test("a terminal in the middle of a run", () => {
     moxi:tiny, full, on this machine: 612 rows to train on, 32 held out
     Ctrl-C stops it with a checkpoint; closing the terminal does not stop it
 
-    method                  full      a toy of half a million parameters trains
-                                      whole
-    precision               float32   this CPU has no bfloat16 units
-    micro-batch             8         the whole effective batch fits into memory at
-                                      once
-    packing                 false     padding costs 6 % of the tokens, packing would
-                                      cost half of the speed on a CPU
-    evaluate every          23        ten times a run
+    method                  full       a toy of half a million parameters trains
+                                       whole
+    precision               float32    this CPU has no bfloat16 units
+    micro-batch             8          the whole effective batch fits into memory at
+                                       once
+    packing                 false      padding costs 6 % of the tokens, packing
+                                       would cost half of the speed on a CPU
+    evaluate every          23         ten times a run
 
     ▲ held-out loss has risen since step 138 while the training loss falls
       fewer epochs, or more rows

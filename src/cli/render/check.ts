@@ -1,4 +1,4 @@
-import { formatBytes, formatCount } from "../../base/format.ts";
+import { formatBytes, formatCount, plural } from "../../base/format.ts";
 import type { DatasetCheck, DatasetStats, Problem } from "../../dataset/report.ts";
 import { rules } from "../../dataset/rules/catalog.ts";
 import type { Severity } from "../../dataset/rules/catalog.ts";
@@ -15,12 +15,14 @@ export function checkLines(
 ): string[] {
   const { rows, files, stats, problems, mapping } = check;
   const name =
-    files.length === 1 ? files[0]!.name : `${files[0]!.name} and ${files.length - 1} more files`;
+    files.length === 1
+      ? files[0]!.name
+      : `${files[0]!.name} and ${plural(files.length - 1, "more file")}`;
   const mapped = Object.entries(mapping).map(([from, to]) =>
     from === to ? from : `${from} → ${to}`,
   );
   const { promptCharacters: prompt, answerCharacters: answer } = stats;
-  const head = `${name}: ${check.format}, ${formatCount(rows.total)} rows, ${formatBytes(stats.bytes)}`;
+  const head = `${name}: ${check.format}, ${plural(rows.total, "row")}, ${formatBytes(stats.bytes)}`;
   return [
     ...labelled("", head, columns, style.bold),
     ...labelled("fields      ", mapped.join(", "), columns, style.dim),
@@ -34,7 +36,7 @@ export function checkLines(
 }
 
 function lengths({ p50, p95, max }: DatasetStats["promptCharacters"]): string {
-  return `half up to ${formatCount(p50)} characters, 95 % up to ${formatCount(p95)}, all up to ${formatCount(max)}`;
+  return `half up to ${plural(p50, "character")}, 95 % up to ${formatCount(p95)}, all up to ${formatCount(max)}`;
 }
 
 export function problemLines(problem: Problem, columns: number, style: Style): string[] {
@@ -65,8 +67,4 @@ function sumLine({ problems, rows }: DatasetCheck, style: Style): string {
   const found = `${plural(errors, "error")}, ${plural(warnings, "warning")}`;
   if (errors > 0) return style.red(`✗ ${found}; ${usable}`);
   return (warnings > 0 ? style.yellow : style.green)(`✓ ${found}; ${usable}`);
-}
-
-function plural(count: number, word: string): string {
-  return `${formatCount(count)} ${word}${count === 1 ? "" : "s"}`;
 }

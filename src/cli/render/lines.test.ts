@@ -18,9 +18,9 @@ test("the head says what runs, where and on how many rows", () => {
 test("decisions line up, and a long reason hangs in its own column", () => {
   const lines = view().decisions.flatMap((decision) => decisionLines(decision, options));
   expect(lines.slice(2, 5)).toEqual([
-    "precision               float32   this CPU has no bfloat16 units",
-    "micro-batch             8         the whole effective batch fits into memory at",
-    "                                  once",
+    "precision               float32    this CPU has no bfloat16 units",
+    "micro-batch             8          the whole effective batch fits into memory at",
+    "                                   once",
   ]);
 });
 

@@ -27,7 +27,7 @@ export function decisionLines(
 ): string[] {
   const { name, value } = decision;
   const text = typeof value === "number" && value >= 10_000 ? formatCount(value) : String(value);
-  const label = `${padEnd(printable(name), 22)}  ${padEnd(printable(text), 8)}  `;
+  const label = `${padEnd(printable(name), 22)}  ${padEnd(printable(text), 9)}  `;
   return labelled(label, printable(decision.reason), columns, style.dim);
 }
 

@@ -269,3 +269,17 @@ test("long texts are read in pieces", () => {
   expect([length, flags & seen.openEnd]).toEqual([500_001, seen.openEnd]);
   expect(kernel.scan(`${long}.`, { sketched: true, answer: true }).flags & seen.openEnd).toBe(0);
 });
+
+test.each(["AKIAIOSFODNN7ABCDEFG", "<|im_end|>", "anna.meier@gmail.com", "\u{e0041}"])(
+  "%s is seen where a piece ends in it",
+  (said) => {
+    const kernel = new Kernel();
+    const long = `${"word ".repeat(30_000).slice(0, (1 << 17) - said.length / 2 - 1)} ${said} yes.`;
+    const codes = new Set<string>();
+    const scanned = kernel.scan(long, { sketched: true, answer: true });
+    findInText(long, scanned, true, (code) => codes.add(code));
+    expect([...codes]).toContainEqual(
+      expect.stringMatching(/^(?:secret|special-token|personal-data|zero-width)$/),
+    );
+  },
+);

@@ -16,6 +16,9 @@ export const seen = {
   openEnd: 512,
 } as const;
 
+const acrossPieces =
+  seen.mail | seen.number | seen.special | seen.fence | seen.key | seen.invisible;
+
 /** Roles as the kernel counts them. */
 export const roleMarks = { system: 1, developer: 2, user: 3, assistant: 4, tool: 5 } as const;
 
@@ -135,6 +138,8 @@ export class Kernel {
       all.repeated += part.repeated;
       if (start === 0) all.prefix = part.prefix;
     }
+    // What is cut apart by the end of a piece is seen in neither.
+    all.flags |= acrossPieces;
     return all;
   }
 

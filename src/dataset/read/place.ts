@@ -1,5 +1,6 @@
 import { MoxiError } from "../../base/errors.ts";
 import { printable } from "../../base/format.ts";
+import { hideLongPieces } from "../hide-secrets.ts";
 import type { Source } from "./source.ts";
 import type { Unreadable } from "./unreadable.ts";
 
@@ -87,9 +88,9 @@ async function excerptAt(source: Source, offset: number): Promise<[string, strin
   return [`${left}${right}`, `${" ".repeat(left.length)}^`];
 }
 
-/** The first (or, below 0, the last) so many characters, each a visible one. */
+/** The first (or, below 0, the last) so many characters, each a visible one and none of a secret. */
 function clip(text: string, count: number): string {
-  const characters = Array.from(text);
+  const characters = Array.from(hideLongPieces(text));
   const kept = count < 0 ? characters.slice(count) : characters.slice(0, count);
   return printable(kept.join("").replaceAll("\t", " "));
 }

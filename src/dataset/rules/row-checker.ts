@@ -7,7 +7,8 @@ import type { Form } from "../forms/form.ts";
 import { placeIn, placeOfMessage } from "../forms/place.ts";
 import { Kernel, roleMarks, seen, sketchBytes } from "../kernel/kernel.ts";
 import type { Scanned } from "../kernel/kernel.ts";
-import { field, RowProblem } from "../problem.ts";
+import { hideSecrets } from "../hide-secrets.ts";
+import { field, quoted, RowProblem } from "../problem.ts";
 import type { Frame } from "../read/frame.ts";
 import type { Layout } from "../read/layout.ts";
 import { parcelBytes } from "../read/parcel.ts";
@@ -151,7 +152,9 @@ export class RowChecker {
     const level = this.#settings.levels[code];
     if (level === "off") return;
     if (level === "error") this.#part.spoil(index);
-    this.#part.add(code, { file: 0, row: index + 1, ...place });
+    // Fields are named as the row names them.
+    const named = place.field === undefined ? place : { ...place, field: hideSecrets(place.field) };
+    this.#part.add(code, { file: 0, row: index + 1, ...named });
   }
 
   /** A row that the kernel read. */
@@ -213,7 +216,7 @@ export class RowChecker {
   #addMisfit(value: Record<string, unknown>, index: number, line: number): void {
     const other = formOf(value);
     if (other === undefined) {
-      const names = Object.keys(value).slice(0, 6).map(shortName).join(", ");
+      const names = Object.keys(value).slice(0, 6).map(quoted).join(", ");
       const detail = names === "" ? "the row is empty" : `the row has ${names}`;
       return this.#add("unknown-form", index, { line, detail });
     }
@@ -234,7 +237,7 @@ export class RowChecker {
     let promptLength = 0;
     let answerLength = 0;
     for (const [at, message] of messages.entries()) {
-      const { role, content, tool_calls: calls = [], weight } = message;
+      const { role, content, reasoning_content: thought, tool_calls: calls = [], weight } = message;
       prompt = kernel.identity;
       kernel.separate(roleMarks[role]);
       const said = role === "assistant";
@@ -242,13 +245,22 @@ export class RowChecker {
       const scanned = kernel.scan(content, { sketched: said || role === "user", answer });
       this.#look(content, scanned, answer, index, line, at, messages.length);
       if (answer) part.countAnswer(scanned.prefix);
-      for (const { function: called } of calls) {
-        kernel.scan(called.name + called.arguments, { sketched: true, answer: false });
+      if (thought !== undefined) {
+        const read = kernel.scan(thought, { sketched: said, answer: false });
+        this.#lookBeside(thought, read, index, line, `messages[${at}].reasoning_content`);
+      }
+      for (const [call, { function: called }] of calls.entries()) {
+        const text = called.name + called.arguments;
+        const read = kernel.scan(text, { sketched: true, answer: false });
+        this.#lookBeside(text, read, index, line, `messages[${at}].tool_calls[${call}]`);
       }
       if (said) answerLength += content.length;
       else promptLength += content.length;
     }
-    if (tools !== undefined) kernel.scan(tools, { sketched: false, answer: false });
+    if (tools !== undefined) {
+      const read = kernel.scan(tools, { sketched: false, answer: false });
+      this.#lookBeside(tools, read, index, line, "tools");
+    }
     part.turns += messages.length;
     part.countLengths(promptLength, answerLength);
     const answered = messages.at(-1)?.role === "assistant";
@@ -298,6 +310,15 @@ export class RowChecker {
     }
     if (needsLook(scanned, answer)) findInText(text, scanned, answer, found);
   }
+
+  /** Looks at what a model learns or sees besides what is said: thoughts, calls of tools, tools. */
+  #lookBeside(text: string, scanned: Scanned, index: number, line: number, path: string): void {
+    if (!needsLook(scanned, false)) return;
+    findInText(text, scanned, false, (code, detail) => {
+      const place = { line, field: placeIn(this.#settings.form, path) };
+      this.#add(code, index, detail === undefined ? place : { ...place, detail });
+    });
+  }
 }
 
 /** Whether half a surrogate pair stands somewhere in a value: U+FFFD takes its place. */
@@ -312,8 +333,4 @@ function codeOfUnreadable(message: string): RuleCode {
   if (message.includes("NUL byte") || message.includes("\\u0000")) return "nul-byte";
   if (/nested more|million values/.test(message)) return "too-deep";
   return /JSON has no/.test(message) ? "not-a-number" : "syntax";
-}
-
-function shortName(name: string): string {
-  return JSON.stringify(name.length > 40 ? `${name.slice(0, 40)}...` : name);
 }

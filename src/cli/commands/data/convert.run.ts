@@ -1,5 +1,5 @@
 import { dataConvert } from "../../../api/data-convert.ts";
-import { formatCount, printable } from "../../../base/format.ts";
+import { plural, printable } from "../../../base/format.ts";
 import type { Cli } from "../../cli.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import type { DataConvertFlags } from "./convert.ts";
@@ -17,12 +17,13 @@ export default async function (
     path,
     (context, options) => dataConvert(context, { to, ...options }),
     ({ file, rows: { written, refused, leftOut }, lost }, shown) => {
-      const lines = [`${shown(file)}: ${formatCount(written)} rows`];
-      if (refused > 0) lines.push(`${formatCount(refused)} rows do not fit into the format`);
-      if (leftOut > 0) lines.push(`${formatCount(leftOut)} rows cannot be read, and were left out`);
+      const lines = [`${shown(file)}: ${plural(written, "row")}`];
+      if (refused > 0)
+        lines.push(`left out, as they do not fit into the format: ${plural(refused, "row")}`);
+      if (leftOut > 0) lines.push(`left out, as they cannot be read: ${plural(leftOut, "row")}`);
       if (lost.length === 0) lines.push("nothing was lost");
       for (const { what, rows: of } of lost) {
-        lines.push(`lost of ${formatCount(of)} rows: ${printable(what)}`);
+        lines.push(`lost of ${plural(of, "row")}: ${printable(what)}`);
       }
       return lines;
     },

@@ -21,7 +21,7 @@ export const convert = buildCommand<DataConvertFlags & ConfigFlags, DatasetArgs,
       to: {
         kind: "enum",
         values: ["chat", "openai", "prompt", "alpaca", "sharegpt", "text"],
-        brief: "the format of the new rows",
+        brief: "chat, openai, prompt, alpaca, sharegpt or text",
       },
       out: outFlag("FILE", "the new file (NAME.FORMAT.jsonl beside the dataset)"),
       json,

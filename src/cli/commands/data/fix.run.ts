@@ -1,5 +1,5 @@
 import { dataFix } from "../../../api/data-fix.ts";
-import { formatCount } from "../../../base/format.ts";
+import { formatCount, plural } from "../../../base/format.ts";
 import type { Cli } from "../../cli.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import type { DataFixFlags } from "./fix.ts";
@@ -11,7 +11,7 @@ export default async function (
   path?: string,
 ): Promise<void> {
   await rewrite(this, flags, path, dataFix, ({ file, diffFile, rows }, shown) => [
-    `${shown(file)}: ${formatCount(rows.kept)} rows; ${formatCount(rows.dropped)} left out, ${formatCount(rows.mended)} mended`,
+    `${shown(file)}: ${plural(rows.kept, "row")}; ${formatCount(rows.dropped)} left out, ${formatCount(rows.mended)} mended`,
     `${shown(diffFile)} tells which and why; the dataset itself is as it was`,
   ]);
 }

@@ -1,5 +1,5 @@
 import { dataSplit } from "../../../api/data-split.ts";
-import { formatCount, printable } from "../../../base/format.ts";
+import { formatCount, plural, printable } from "../../../base/format.ts";
 import type { Cli } from "../../cli.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import { rewrite } from "./rewrite.ts";
@@ -13,8 +13,8 @@ export default async function (
   await rewrite(this, flags, path, dataSplit, (split, shown) => {
     const { rows, trainFile, evalFile, groupBy, labels } = split;
     const lines = [
-      `${shown(trainFile)}: ${formatCount(rows.train)} rows to learn from`,
-      `${shown(evalFile)}: ${formatCount(rows.eval)} rows to judge by`,
+      `${shown(trainFile)}: ${plural(rows.train, "row")} to learn from`,
+      `${shown(evalFile)}: ${plural(rows.eval, "row")} to judge by`,
       groupBy === null
         ? "chosen by content: equal rows are on one side"
         : `chosen by ${printable(groupBy)}: no value of it is on both sides`,

@@ -1,7 +1,7 @@
 import type { Context } from "../../../api/context.ts";
 import type { StorageResult } from "../../../api/storage-cp.ts";
 import type { Host } from "../../../base/host.ts";
-import { formatBytes, formatCount } from "../../../base/format.ts";
+import { formatBytes, formatCount, plural } from "../../../base/format.ts";
 import type { Cli } from "../../cli.ts";
 import { writeJson } from "../../host/json.ts";
 import { prepare, presenterFor } from "../../host/prepare.ts";
@@ -27,7 +27,7 @@ export function copyWith(
     const done = await prepare(this, presenter, () => verb(context, ...places), interruption);
     presenter.close();
     if (flags.json) return writeJson(out, { type: "result", ...done });
-    const files = `${formatCount(done.files)} ${done.files === 1 ? "file" : "files"}`;
+    const files = `${plural(done.files, "file")}`;
     const facts = [
       `${files}, ${formatBytes(done.bytes)}`,
       done.resumedBytes === 0 ? "" : `${formatBytes(done.resumedBytes)} of it were there`,
