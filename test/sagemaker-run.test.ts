@@ -64,7 +64,11 @@ beforeAll(async () => {
       secretAccessKey: cloud.env["AWS_SECRET_ACCESS_KEY"]!,
     },
   });
-  project = await createProject({ ...account.env, MOXI_SAGEMAKER_IMAGE: rehearsalImage });
+  project = await createProject({
+    ...account.env,
+    MOXI_SAGEMAKER_IMAGE: rehearsalImage,
+    MOXI_POLL_SECONDS: "0.2",
+  });
   await project.write("rows.json", JSON.stringify(exampleRows(44)));
   await project.write("moxi.config.json", JSON.stringify(settings));
 });
