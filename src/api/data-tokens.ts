@@ -3,6 +3,7 @@ import type { LoadedConfig } from "../config/loaded.ts";
 import { readDataset } from "../dataset/canonical-rows.ts";
 import type { Problem } from "../dataset/report.ts";
 import { levelsOf } from "../dataset/rules/catalog.ts";
+import type { ResolvedModel } from "../model/resolve.ts";
 import type { SampleMaker } from "../tokens/sample.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
@@ -15,14 +16,16 @@ export const toyHasNone =
 /**
  * What makes tokens of rows for the config's base model; null for the toy.
  *
+ * @param model the base model, where it has been looked for already
  * @throws MoxiError E_MODEL_NOT_FOUND, E_MODEL_UNSUPPORTED, E_MODEL_GATED, E_MODEL_TOKEN, E_NETWORK
  */
 export async function openSampleMaker(
   { host, fetch, home }: Context,
   { config, folder, secrets, hubUrl, env }: LoadedConfig,
+  model?: ResolvedModel,
 ): Promise<SampleMaker | null> {
-  const { findTokenizer } = await import("../model/find-tokenizer.ts");
-  const tokenizer = await findTokenizer({
+  const { findTokenizer, tokenizerOf } = await import("../model/find-tokenizer.ts");
+  const options = {
     id: config.model,
     revision: config.revision,
     baseFolder: folder,
@@ -32,7 +35,12 @@ export async function openSampleMaker(
     home,
     env,
     host,
-  });
+  };
+  const tokenizer = await (model === undefined
+    ? findTokenizer(options)
+    : model.kind === "toy"
+      ? null
+      : tokenizerOf(options, model));
   if (tokenizer === null) return null;
   const { makeSampleMaker } = await import("../tokens/load.ts");
   const templates = join(findTrainer().folder, "moxi_train", "finetune", "templates");

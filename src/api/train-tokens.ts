@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { isMoxiError } from "../base/errors.ts";
 import { formatCount } from "../base/format.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
@@ -10,7 +9,7 @@ import type { SampleMaker } from "../tokens/sample.ts";
 import type { TokenStats } from "../tokens/survey.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
-import { findTrainer } from "./trainer.ts";
+import { openSampleMaker } from "./data-tokens.ts";
 
 /** Of a larger dataset only every second, third ... row is looked at: half a minute at most. */
 const surveyedBytes = 64_000_000;
@@ -53,32 +52,16 @@ export async function inspectTokens(
 }
 
 async function sampleMakerOf(
-  { host, fetch, home }: Context,
-  { config, folder, secrets, hubUrl, env }: LoadedConfig,
+  context: Context,
+  loaded: LoadedConfig,
   model: ResolvedModel,
 ): Promise<SampleMaker | undefined> {
-  if (model.kind === "toy") return undefined;
-  const { tokenizerOf } = await import("../model/find-tokenizer.ts");
-  const { makeSampleMaker } = await import("../tokens/load.ts");
-  const options = {
-    id: config.model,
-    revision: config.revision,
-    baseFolder: folder,
-    token: secrets.huggingFaceToken,
-    hubUrl,
-    fetch,
-    home,
-    env,
-    host,
-  };
   try {
-    const tokenizer = await tokenizerOf(options, model);
-    const templates = join(findTrainer().folder, "moxi_train", "finetune", "templates");
-    return await makeSampleMaker(tokenizer, config.model, templates);
+    return (await openSampleMaker(context, loaded, model)) ?? undefined;
   } catch (error) {
     if (!isMoxiError(error)) throw error;
     const text = `the rows are not looked at as the model will see them: ${error.message}`;
-    host.notify({ type: "warning", text });
+    context.host.notify({ type: "warning", text });
     return undefined;
   }
 }

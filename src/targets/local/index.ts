@@ -1,6 +1,6 @@
-import { mkdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { MoxiError, systemCode } from "../../base/errors.ts";
+import { MoxiError } from "../../base/errors.ts";
 import type { TargetStatus } from "../../run/attempt.ts";
 import { lockHolder, withLock } from "../../store/lock.ts";
 import { isAlive } from "../../store/process.ts";
@@ -8,7 +8,7 @@ import { sortLines } from "../lines.ts";
 import type { Capabilities, Continuation, Reading, RunRef, Submission, Target } from "../target.ts";
 import { fetchLocal } from "./fetch.ts";
 import { attemptFiles } from "./files.ts";
-import { layOut } from "./layout.ts";
+import { exists, layOut } from "./layout.ts";
 import { lastLines, readLog } from "./log.ts";
 import {
   checkDisk,
@@ -162,14 +162,4 @@ export function createLocalTarget(options: LocalTargetOptions): Target {
     milestones: (ref) => Promise.resolve(milestones(ref)),
     fetch: fetchLocal,
   };
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return false;
-    throw error;
-  }
 }

@@ -72,7 +72,8 @@ async function once(folder: string, make: (draft: string) => Promise<void>): Pro
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Whether something lies there. */
+export async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);
     return true;
