@@ -7,7 +7,9 @@ row with each.
 """
 
 import json
+import math
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,8 +100,28 @@ def wordpiece():
 KINDS = {each.__name__: each for each in (gpt2, llama3, qwen, unigram, sentencepiece, wordpiece)}
 
 
+def common_pieces(tokenizer, corpus, limit):
+    """How often each of the texts' characters and of their commonest pieces is there.
+
+    The library's own trainers of Unigram and WordPiece choose others every time. No piece is a
+    run of one character: a longer run could then be split in two ways of the same score, of
+    which the two libraries need not take the same.
+    """
+    counts = Counter()
+    for text in corpus:
+        if tokenizer.normalizer is not None:
+            text = tokenizer.normalizer.normalize_str(text)
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text):
+            for start in range(len(word)):
+                counts.update(word[start:end] for end in range(start + 1, min(start + 9, len(word) + 1)))
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    characters = [item for item in ranked if len(item[0]) == 1]
+    longer = [item for item in ranked if len(set(item[0])) > 1]
+    return dict(characters + longer[:limit])
+
+
 def trained(kind, control, corpus):
-    """A tokenizer of the kind with about 600 tokens."""
+    """A tokenizer of the kind with about 600 tokens, the same every time."""
     tokenizer, how = KINDS[kind]()
     special = [AddedToken(each, special=True, normalized=False) for each in control]
     common = {"vocab_size": 600, "show_progress": False}
@@ -107,21 +129,29 @@ def trained(kind, control, corpus):
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(special_tokens=special, initial_alphabet=alphabet, **common)
-    elif how == "unigram":
-        tokenizer.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(
-            special_tokens=["<unk>", *special], unk_token="<unk>", **common
-        )
+        tokenizer.train_from_iterator(corpus, trainer)
     elif how == "pieces":
         tokenizer.decoder = decoders.Sequence(
             [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
         )
         octets = [f"<0x{byte:02X}>" for byte in range(256)]
         trainer = trainers.BpeTrainer(special_tokens=["<unk>", *special, *octets], **common)
+        tokenizer.train_from_iterator(corpus, trainer)
+    elif how == "unigram":
+        tokenizer.decoder = decoders.Metaspace()
+        pieces = common_pieces(tokenizer, corpus, 400)
+        total = sum(pieces.values())
+        scored = [(piece, math.log(count / total)) for piece, count in pieces.items()]
+        # So unlikely that no library takes it for a piece of text.
+        tokenizer.model = models.Unigram([("<unk>", -100.0), *scored], unk_id=0)
+        tokenizer.add_special_tokens(special)
     else:
         tokenizer.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(special_tokens=["[UNK]", *special], **common)
-    tokenizer.train_from_iterator(corpus, trainer)
+        pieces = common_pieces(tokenizer, corpus, 200)
+        known = ["[UNK]", *pieces, *(f"##{piece}" for piece in pieces)]
+        vocabulary = {piece: number for number, piece in enumerate(known)}
+        tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]")
+        tokenizer.add_special_tokens(special)
     return tokenizer
 
 
