@@ -29,6 +29,7 @@ export interface Project {
   /** Starts a command and leaves it running. */
   start(...args: string[]): Running;
   write(name: string, content: string | Uint8Array): Promise<string>;
+  /** Ends what still runs of its commands, and takes the folder away. */
   remove(): Promise<void>;
 }
 
@@ -46,6 +47,7 @@ export async function createProject(more: Record<string, string> = {}): Promise<
     XDG_STATE_HOME: join(folder, ".state"),
     ...more,
   };
+  const running = new Set<ChildProcess>();
   const start = (...args: string[]): Running => {
     const child = spawn(process.execPath, [bin, ...args], {
       cwd: folder,
@@ -55,8 +57,12 @@ export async function createProject(more: Record<string, string> = {}): Promise<
     const written = { stdout: "", stderr: "" };
     child.stdout.setEncoding("utf8").on("data", (text: string) => (written.stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (written.stderr += text));
+    running.add(child);
     const finished = new Promise<Finished>((done) =>
-      child.on("close", (code) => done({ code, ...written })),
+      child.on("close", (code) => {
+        running.delete(child);
+        done({ code, ...written });
+      }),
     );
     return { child, written, finished };
   };
@@ -70,7 +76,11 @@ export async function createProject(more: Record<string, string> = {}): Promise<
       await writeFile(path, content);
       return path;
     },
-    remove: () => rm(folder, { recursive: true, force: true, maxRetries: 5 }),
+    async remove() {
+      // What a failed test has left running.
+      for (const child of running) child.kill("SIGKILL");
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
   };
 }
 

@@ -74,11 +74,11 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   const bugs = (await cloud.order("bugs")) as string[];
-  if (bugs.length > 0) throw new Error(bugs.join("\n"));
   account.account.close();
   client.destroy();
   await project.remove();
   await cloud.stop();
+  if (bugs.length > 0) throw new Error(bugs.join("\n"));
 });
 beforeEach(() => cloud.order("trace"));
 

@@ -23,20 +23,6 @@ KEY_POLICY = {
 }
 
 
-# A new key's own: the account decides, by its users' and roles' policies.
-KEY_POLICY = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
-            "Action": "kms:*",
-            "Resource": "*",
-        }
-    ],
-}
-
-
 class Judge:
     """`node` runs judge.ts, which is @cloud-copilot/iam-simulate behind two pipes."""
 

@@ -9,8 +9,10 @@ When it answers, it prints one line of JSON: the endpoint and the root's keys. I
 import argparse
 import io
 import json
+import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -218,6 +220,7 @@ def main() -> None:
     parser.add_argument(
         "--grace", type=float, default=120.0, help="seconds between SIGTERM and SIGKILL"
     )
+    parser.add_argument("--until-eof", action="store_true", help="end when the standard input does")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="cloud-"))
     cloud: Cloud | None = None
@@ -234,6 +237,8 @@ def main() -> None:
         uri, _, python = pair.partition("=")
         cloud.images.add(Image(uri, f"sha256:{number:064x}", python or None))
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    if given.until_eof:
+        threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True).start()
     ready = {
         "endpoint": endpoint,
         "account": ACCOUNT,
@@ -249,6 +254,8 @@ def main() -> None:
         pass
     finally:
         cloud.close()
+        # At once: threads of jobs may still wait for answers of this very server.
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -35,17 +35,20 @@ export async function idleImage(folder: string): Promise<string> {
 export async function startCloud(image: string = python, grace = 5): Promise<Cloud> {
   const folder = await mkdtemp(join(tmpdir(), "moxi-cloud-"));
   const runnable = `${rehearsalImage}=${image}`;
+  const script = join(import.meta.dirname, "server.py");
+  const service = ["--pace", "0.05", "--grace", `${grace}`, "--until-eof"];
   const options = ["--node", process.execPath, "--image", runnable, "--folder", folder];
   const server = spawn(
     python,
-    [join(import.meta.dirname, "server.py"), ...options, "--pace", "0.05", "--grace", `${grace}`],
-    {
-      stdio: ["ignore", "pipe", "inherit"],
-      env: { PATH: process.env["PATH"], HOME: folder },
-    },
+    [script, ...options, ...service],
+    // A test that ends badly must not wait for the cloud, which ends with its input. Nor may the
+    // cloud hold the test's own output open.
+    { stdio: "pipe", env: { PATH: process.env["PATH"], HOME: folder } },
   );
+  server.stderr.on("data", (text: Buffer) => process.stderr.write(text));
+  const exited = once(server, "exit");
   const lines = createInterface({ input: server.stdout });
-  const ended = once(server, "exit").then(() => {
+  const ended = exited.then(() => {
     throw new Error("the cloud ended before it began");
   });
   const [line] = (await Promise.race([once(lines, "line"), ended])) as [string];
@@ -72,7 +75,9 @@ export async function startCloud(image: string = python, grace = 5): Promise<Clo
     },
     async stop() {
       server.kill("SIGTERM");
-      await once(server, "exit");
+      const timer = setTimeout(() => server.kill("SIGKILL"), 10_000);
+      await exited;
+      clearTimeout(timer);
       await rm(folder, { recursive: true, force: true });
     },
   };

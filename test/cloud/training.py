@@ -6,6 +6,7 @@ BEHAVIOUR.md has a rule for everything that is done here, and where AWS says it.
 import tarfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -175,8 +176,8 @@ class Job:
                 self._turn("Starting", "Starting the training job again")
         except (ClientError, S3UploadFailedError) as error:
             self._end("Failed", "Failed", "Training job failed", f"ClientError: {error}")
-        except Exception as error:  # AWS's words for what it does not explain
-            self.service.bugs.append(f"{self.name}: {type(error).__name__}: {error}")
+        except Exception:  # AWS's words for what it does not explain
+            self.service.bugs.append(f"{self.name}: {traceback.format_exc()}")
             message = "InternalServerError: We encountered an internal error.  Please try again."
             self._end("Failed", "Failed", "Training job failed", message)
 

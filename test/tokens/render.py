@@ -113,7 +113,8 @@ def common_pieces(tokenizer, corpus, limit):
             text = tokenizer.normalizer.normalize_str(text)
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text):
             for start in range(len(word)):
-                counts.update(word[start:end] for end in range(start + 1, min(start + 9, len(word) + 1)))
+                ends = range(start + 1, min(start + 9, len(word) + 1))
+                counts.update(word[start:end] for end in ends)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     characters = [item for item in ranked if len(item[0]) == 1]
     longer = [item for item in ranked if len(set(item[0])) > 1]
