@@ -1,5 +1,6 @@
 """What SageMaker itself does in S3 for a job, with the rights of the job's execution role."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlparse
@@ -60,7 +61,9 @@ class JobStorage:
         """Every file that is new or changed since `known`, which is brought up to date."""
         bucket, prefix = split(uri)
         s3 = self.client("s3")
-        for path in sorted(folder.rglob("*")):
+        # Not by rglob, which fails where a folder goes while it looks.
+        walked = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+        for path in sorted(walked):
             try:
                 if not path.is_file():
                     continue

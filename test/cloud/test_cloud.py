@@ -2,13 +2,17 @@
 
 import io
 import json
+import os
 import tarfile
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
 
 from account import ALL, BUCKET, IMAGE, KIND
+from storage import JobStorage
 
 HELLO = "print('hello')"
 SPOT = {
@@ -512,6 +516,26 @@ def test_a_bucket_is_missing_elsewhere_or_a_strangers_before_permissions_are_jud
         with pytest.raises(ClientError) as denied:
             client.list_objects_v2(Bucket="foreign")
         assert code(denied) == "AccessDenied"
+
+
+def test_a_folder_that_goes_while_checkpoints_are_copied_is_left_out(cloud, tmp_path, monkeypatch):
+    folder, away = tmp_path / "checkpoints", tmp_path / "away"
+    for name in ("kept", "old"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "weights").write_text(name)
+    scan = os.scandir
+
+    def scan_late(place):
+        if str(place) == str(folder / "old"):
+            Path(place).rename(away)
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", scan_late)
+    session = SimpleNamespace(key=cloud.key, secret=cloud.secret, token=None)
+    storage = JobStorage(cloud.endpoint, "us-east-1", lambda: session)
+    storage.upload(folder, f"s3://{BUCKET}/going", {})
+    listed = cloud.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="going/")
+    assert [each["Key"] for each in listed["Contents"]] == ["going/kept/weights"]
 
 
 def test_no_bug_of_the_cloud_itself_was_hidden_as_an_internal_error(cloud):
