@@ -171,6 +171,27 @@ describe("a plan that was saved", () => {
   });
 });
 
+test("a run goes on within what is left of its limit, and not beyond", async () => {
+  const own = { MOXI_SAGEMAKER_WARM_POOL_MINUTES: "10", MOXI_POLL_SECONDS: "0.2" };
+  const poor = await createProject({ ...project.env, ...own });
+  await poor.write("rows.json", JSON.stringify(exampleRows(40)));
+  // 648 s, of which the machine is kept for 600: its Python has no PyTorch, and so it soon fails.
+  const limited = ["--dataset", "rows.json", "--yes", "--max-hours", "0.18", "--json"];
+  const { code, stdout } = await poor.moxi("train", ...limited);
+  expect([code, stdout]).toEqual([1, expect.stringContaining('"type":"end"')]);
+  await changes();
+  const again = await poor.moxi("resume", "--yes", "--json");
+  const { error } = JSON.parse(again.stdout.trimEnd().split("\n").at(-1)!) as { error: ErrorJson };
+  expect(error).toMatchObject({
+    code: "E_BUDGET",
+    exitCode: 6,
+    message: expect.stringMatching(/ has used up its limit of 10m 48s$/),
+  });
+  expect(again.code).toBe(6);
+  expect(await changes()).toEqual([]);
+  await poor.remove();
+});
+
 test("what training on AWS needs and is not there is told at once", async () => {
   const lacking = await createProject({ AWS_REGION: "us-east-1" });
   try {

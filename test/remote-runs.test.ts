@@ -24,15 +24,15 @@ let python: string;
 let settings: Readonly<Record<string, string>>;
 const machines: Project[] = [];
 
-/** A machine of its own: an empty project, an empty home, no cache. */
+/** A machine of its own: an empty project, an empty home, no cache but one that is named. */
 async function machine(env: Readonly<Record<string, string>>): Promise<Project> {
   const home = await mkdtemp(join(tmpdir(), "moxi-home-"));
   const cache = join(home, ".cache");
   await mkdir(cache);
   const made = await createProject({
-    ...env,
     HOME: home,
     XDG_CACHE_HOME: cache,
+    ...env,
     MOXI_POLL_SECONDS: "0.1",
   });
   const own = {
@@ -281,7 +281,21 @@ describe("a run that another machine has started", () => {
     expect(view.artifact!.path).toBe(join(home.folder, ".moxi/runs/moxi-lora/model"));
     expect(await logits("AutoPeftModelForCausalLM", view.artifact!.path)).toBe("finite 1\n");
 
+    // Merged on the way home: one model, which plain transformers load.
+    const XDG_CACHE_HOME = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
+    const fresh = await machine({ ...settings, XDG_CACHE_HOME });
+    const merging = ["pull", "lora", "--what", "merged", "--json"];
+    const merged = pulled(await fresh.moxi(...merging, "--output", "merged"));
+    expect(merged).toMatchObject({ what: "merged", folder: join(fresh.folder, "merged") });
+    expect(await logits("AutoModelForCausalLM", merged.folder)).toBe("finite 1\n");
+
     // The same command on another machine finds the run by its name, and starts none.
+    const over = await home.moxi("resume", "lora");
+    expect(over.code).toBe(2);
+    expect(over.stderr).toMatch(/^error {2}moxi-lora has succeeded: there is nothing to resume\n/);
+    const stopped = await home.moxi("stop", "no-such-run");
+    expect([stopped.code, stopped.stderr]).toEqual([2, expect.stringMatching(/^error /)]);
+
     const again = await trainer();
     const same = await again.moxi("train", "--yes", "--model", base, "--run-id", "lora", "--json");
     expect(lines(same.stdout)).toContainEqual(expect.objectContaining({ how: "attached" }));

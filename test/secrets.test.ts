@@ -1,7 +1,7 @@
 // The second canary: a job that needs the Hugging Face token, with keys and token set, looked for
 // in every place that a job leaves something.
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -10,7 +10,12 @@ import {
   paginateDescribeLogStreams,
   paginateGetLogEvents,
 } from "@aws-sdk/client-cloudwatch-logs";
-import { GetObjectCommand, S3Client, paginateListObjectsV2 } from "@aws-sdk/client-s3";
+import {
+  GetObjectCommand,
+  PutObjectCommand,
+  S3Client,
+  paginateListObjectsV2,
+} from "@aws-sdk/client-s3";
 import {
   DescribeTrainingJobCommand,
   ListTagsCommand,
@@ -364,6 +369,35 @@ describe("a parameter", () => {
     const model = { ...open.recipe.model, fingerprint: "f".repeat(64) };
     expect(asksHub({ ...open, recipe: { ...open.recipe, model } })).toBe(false);
     expect(await parameters()).toEqual(before);
+  });
+
+  test("of the attempt before serves whoever goes on without the token", async () => {
+    const with_ = targetFor({ variables: { HF_TOKEN: "hf_of_the_first_machine" } });
+    const run = await newRun(with_, "finish");
+    await with_.submit(run);
+    await followed(with_, run);
+    const attempt = newAttempt(run.run, 2, "sagemaker", clock.now());
+    // Another machine: the cloud has the run's files, and this folder is empty.
+    const folder = join(project, "elsewhere", run.run);
+    await mkdir(folder, { recursive: true });
+    const without_ = targetFor({ variables: {} });
+    const kept = (await without_.kept([run]))!;
+    await without_.submit({ run: run.run, folder, plan: run.plan, attempt, kept });
+    const secrets = async (from: string, number: number) =>
+      (JSON.parse(await readFile(join(from, `sent/job-a${number}-job.json`), "utf8")) as Job)
+        .secrets;
+    expect(await secrets(folder, 2)).toEqual(await secrets(run.folder, 1));
+    const second = { ...run, folder, attempt };
+    expect((await followed(without_, second)).end).toMatchObject({ outcome: "succeeded" });
+
+    // Whoever can write into the bucket names no other secret of the account.
+    const Key = `moxi/runs/${run.run}/job-a2/job.json`;
+    const foreign = [{ name: "HF_TOKEN", parameter: "/prod/database", region: "us-east-1" }];
+    const Body = JSON.stringify({ secrets: foreign });
+    await root.s3.send(new PutObjectCommand({ Bucket: bucket, Key, Body }));
+    const third = newAttempt(run.run, 3, "sagemaker", clock.now());
+    await without_.submit({ run: run.run, folder, plan: run.plan, attempt: third, kept });
+    expect(await secrets(folder, 3)).toEqual([]);
   });
 
   test("is named, never shown, by a rehearsal", async () => {

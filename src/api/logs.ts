@@ -4,7 +4,7 @@ import type { Context } from "./context.ts";
 import { openRun } from "./open.ts";
 
 export interface LogsOptions {
-  /** A run's id, or a part of it that is unique. Default: the newest run. */
+  /** A run's id, or what no other begins or ends with. Default: the newest run. */
   readonly run?: string | undefined;
   /** Goes on until the run ends, instead of ending with the last line there is now. */
   readonly follow?: boolean | undefined;

@@ -14,7 +14,7 @@ import { runProgram } from "./program.ts";
 import { preparePython } from "./python.ts";
 
 export interface MergeOptions {
-  /** A run's id, or a part of it that is unique. Default: the newest run. */
+  /** A run's id, or what no other begins or ends with. Default: the newest run. */
   readonly run?: string | undefined;
   /** Where the model goes, from the current folder. Default: `merged/` in the run's folder. */
   readonly output?: string | undefined;

@@ -18,7 +18,7 @@ import type { OpenedRun } from "./open.ts";
 import type { Pullable } from "./pullable.ts";
 
 export interface PullOptions {
-  /** A run's id, or a part of it that is unique. Default: the newest run. */
+  /** A run's id, or what no other begins or ends with. Default: the newest run. */
   readonly run?: string | undefined;
   /** Default: what the run has made, its adapter or its model. */
   readonly what?: Pullable | undefined;

@@ -100,7 +100,8 @@ export function differencesOf(rehearsed: Rehearsed): Difference[] {
     const small = `${layers} layers, ${formatCount(parameters)} random weights`;
     tell("model", recipe.model.id, `its small twin: ${small}`);
   }
-  tell("steps", `${recipe.training.epochs} epochs`, `${view.progress?.steps ?? mostSteps} steps`);
+  const { epochs } = recipe.training;
+  tell("steps", counted(epochs, "epoch"), counted(view.progress?.steps ?? mostSteps, "step"));
   const { effectiveBatch } = recipe.training;
   tell("effective batch", String(effectiveBatch), String(Math.min(effectiveBatch, mostRows)));
   const { generationTokens } = settings;
@@ -111,7 +112,11 @@ export function differencesOf(rehearsed: Rehearsed): Difference[] {
   return differences;
 }
 
+function counted(count: number, name: string): string {
+  return `${count} ${name}${count === 1 ? "" : "s"}`;
+}
+
 function devices({ accelerator, accelerators }: Machine): string {
   if (accelerator === "cpu") return "no GPU";
-  return `${accelerators} ${accelerators === 1 ? "GPU" : "GPUs"}`;
+  return counted(accelerators, "GPU");
 }

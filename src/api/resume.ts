@@ -24,7 +24,7 @@ import type { WhenBusy } from "./ready.ts";
 import { openTarget } from "./targets.ts";
 
 export interface ResumeOptions {
-  /** A run's id, or a part of it that is unique. Default: the newest run. */
+  /** A run's id, or what no other begins or ends with. Default: the newest run. */
   readonly run?: string | undefined;
   /** When another run trains where only one can: refuse (the default), or wait for it. */
   readonly whenBusy?: WhenBusy | undefined;
@@ -49,7 +49,10 @@ export interface ResumeResult {
  * @throws MoxiError E_RUN_STATE when it still runs or has succeeded, and what `train` throws
  */
 export async function resume(context: Context, options: ResumeOptions = {}): Promise<ResumeResult> {
-  const { record, refs } = await openRun(context, options.run);
+  const found = await openRun(context, options.run);
+  // Before anything else, so that nobody reads checks of a run that cannot go on.
+  if (!isUnsubmitted(found.record)) requireEndedEarly(await viewOf(found));
+  const { record, refs } = found;
   const { run, folder, plan } = record;
   const loaded = await load(context);
   const { signal } = options;
@@ -67,22 +70,13 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
     const opened = await openRun(context, run);
     // Whoever began this attempt was cut off: it goes on, and no second one is made.
     if (isUnsubmitted(opened.record)) return opened.record.attempts.length;
-    const { status, failure } = await viewOf(opened);
-    if (!hasEnded(status)) {
-      throw new MoxiError("E_RUN_STATE", `${run} is still ${status}`, {
-        hint: `moxi watch ${run}`,
-      });
-    }
-    if (status === "succeeded") {
-      throw new MoxiError("E_RUN_STATE", `${run} has succeeded: there is nothing to resume`, {
-        hint: "moxi train starts a new run",
-      });
-    }
+    const view = await viewOf(opened);
+    requireEndedEarly(view);
     const number = opened.record.attempts.length + 1;
     const next: Attempt = {
       ...newAttempt(run, number, plan.target, context.clock.now()),
       ...(target.capabilities.paid ? await budget(opened, target) : {}),
-      ...machineFor(opened.record, failure),
+      ...machineFor(opened.record, view.failure),
     };
     await appendAttempt(opened.record, next);
     tellLimit(context, next, plan);
@@ -90,6 +84,17 @@ export async function resume(context: Context, options: ResumeOptions = {}): Pro
   });
   await handOver(context, target, folder, inputs);
   return { run, attempt, plan };
+}
+
+function requireEndedEarly({ run, status }: View): void {
+  if (!hasEnded(status)) {
+    throw new MoxiError("E_RUN_STATE", `${run} is still ${status}`, { hint: `moxi watch ${run}` });
+  }
+  if (status === "succeeded") {
+    throw new MoxiError("E_RUN_STATE", `${run} has succeeded: there is nothing to resume`, {
+      hint: "moxi train starts a new run",
+    });
+  }
 }
 
 /** What the attempt can cost: less than the whole run, by what is spent. */

@@ -3,7 +3,7 @@ import type { Context } from "./context.ts";
 import { openRun, viewOf } from "./open.ts";
 
 export interface ShowOptions {
-  /** A run's id, or a part of it that is unique. Default: the newest run. */
+  /** A run's id, or what no other begins or ends with. Default: the newest run. */
   readonly run?: string | undefined;
 }
 

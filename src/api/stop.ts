@@ -6,10 +6,12 @@ import { openRun, viewOf } from "./open.ts";
 import { watch } from "./watch.ts";
 
 export interface StopOptions {
-  /** A run's id, or a part of it that is unique. Default: the newest run. */
+  /** A run's id, or what no other begins or ends with. Default: the newest run. */
   readonly run?: string | undefined;
   /** `checkpoint` (the default) saves first; `abort` ends the run at once, without saving. */
   readonly how?: "checkpoint" | "abort" | undefined;
+  /** Called when the run was found going on, before it is asked to end. */
+  readonly onStopping?: (() => void) | undefined;
 }
 
 /**
@@ -24,6 +26,7 @@ export async function stop(context: Context, options: StopOptions = {}): Promise
     const how = view.status === "interrupted" ? "was" : "has";
     throw new MoxiError("E_RUN_STATE", `${view.run} is not running: it ${how} ${view.status}`);
   }
+  options.onStopping?.();
   await opened.target.stop(opened.refs.at(-1)!, options.how ?? "checkpoint");
   for await (const update of watch(context, { run: view.run })) view = update.view;
   return view;

@@ -13,7 +13,7 @@ export interface Update {
 }
 
 export interface WatchOptions {
-  /** A run's id, or a part of it that is unique. Default: the newest run. */
+  /** A run's id, or what no other begins or ends with. Default: the newest run. */
   readonly run?: string | undefined;
   /** Ends the watching, never the run. */
   readonly signal?: AbortSignal | undefined;

@@ -36,7 +36,7 @@ export const runArgument = {
   kind: "tuple",
   parameters: [
     {
-      brief: "its id or a part of it (the newest run)",
+      brief: "its id, or how that begins or ends (the newest run)",
       placeholder: "run",
       parse: text,
       optional: true,

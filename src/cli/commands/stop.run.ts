@@ -11,8 +11,10 @@ export default async function (this: Cli, flags: StopFlags, run?: string): Promi
   const text = flags.abort ? "ending the run" : "saving a checkpoint and ending the run";
   try {
     // Programs get one value, as from show.
-    if (!flags.json) presenter.notify({ type: "task", id: "stop", state: "started", text });
-    const view = await stop(context, { run, how });
+    const onStopping = flags.json
+      ? undefined
+      : () => presenter.notify({ type: "task", id: "stop", state: "started", text });
+    const view = await stop(context, { run, how, onStopping });
     if (flags.json) writeJson(this.terminal.out, view);
     else presenter.ended(view);
   } finally {

@@ -3,7 +3,7 @@ import { formatDuration, printable } from "../../base/format.ts";
 import type { Style } from "../terminal.ts";
 import { blocks, failureLines, heldOutLines } from "./outcome.ts";
 import { labelled, padEnd } from "./text.ts";
-import { attemptSeconds, command, statusText } from "./words.ts";
+import { attemptSeconds, statusText } from "./words.ts";
 
 /** How a rehearsal ended, and what it could not show. */
 export function smokeLines(
@@ -38,8 +38,8 @@ export function smokeLines(
     succeeded
       ? [
           "next:",
-          `  ${command} train`,
-          style.dim("      the same in the cloud; it tells the price and asks"),
+          "  the same command without --smoke",
+          style.dim("      trains in the cloud; it tells the price and asks"),
         ]
       : ["everything that was printed:", `  ${printable(log ?? "")}`],
   );

@@ -7,6 +7,7 @@ import { storingGrants } from "../../account/secret-grants.ts";
 import type { Aws } from "../../aws/aws.ts";
 import { secureParameter } from "../../aws/secure-parameter.ts";
 import { isMoxiError, MoxiError, systemCode } from "../../base/errors.ts";
+import { isRecord } from "../../base/json.ts";
 import type { Job, SecretReference } from "../../run/job.ts";
 import type { Plan } from "../../run/plan.ts";
 import type { PlannedRequest, RunRef } from "../target.ts";
@@ -26,8 +27,12 @@ export function asksHub({ recipe, cloud, trackers }: Plan): boolean {
   return !isBrought || trackers.includes("trackio");
 }
 
-/** What an attempt's job.json refers to. What it was given first stays, even if the token is another by now. */
+/**
+ * What an attempt's job.json refers to. What it was given first stays, even if the token is another
+ * by now. A run that goes on from a machine without the token keeps what the attempt before had.
+ */
 export async function secretsOf(
+  aws: Aws,
   submission: RunRef,
   variables: SecretVariables,
 ): Promise<readonly SecretReference[]> {
@@ -40,12 +45,29 @@ export async function secretsOf(
   }
   if (!asksHub(plan)) return [];
   const { region, kmsKey } = cloudOf(submission);
+  const given = Object.entries(variables);
+  if (given.length === 0 && attempt.attempt > 1) return earlierSecrets(aws, submission);
   return Promise.all(
-    Object.entries(variables).map(async ([name, value]) => {
+    given.map(async ([name, value]) => {
       demandToken(name, value);
       return { name, parameter: await parameterName(name, value, kmsKey), region };
     }),
   );
+}
+
+/** As S3 has them; whoever may write there could name any parameter: only our own count. */
+async function earlierSecrets(aws: Aws, ref: RunRef): Promise<readonly SecretReference[]> {
+  const { bucket, region } = cloudOf(ref);
+  const key = `moxi/runs/${ref.run}/job-a${ref.attempt.attempt - 1}/job.json`;
+  const text = await (await aws.s3()).read({ name: bucket }, key);
+  const job: unknown = text === undefined ? undefined : JSON.parse(text);
+  const secrets: unknown = isRecord(job) ? job["secrets"] : undefined;
+  if (!Array.isArray(secrets)) return [];
+  return (secrets as unknown[]).filter(isRecord).flatMap(({ name, parameter }) => {
+    const isOurs =
+      name === "HF_TOKEN" && /^\/moxi\/hf-token\/[0-9a-f]{20}$/.test(String(parameter));
+    return isOurs ? [{ name, parameter: String(parameter), region }] : [];
+  });
 }
 
 /**

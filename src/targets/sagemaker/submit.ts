@@ -61,7 +61,7 @@ async function sendAndCreate(
 ): Promise<void> {
   const { aws, variables = {} } = options;
   // First: what may not be stored must not cost an upload of gigabytes.
-  const secrets = await secretsOf(submission, variables);
+  const secrets = await secretsOf(aws, submission, variables);
   await sendSecrets(aws, submission, secrets, variables);
   const channels =
     "kept" in submission
@@ -131,7 +131,7 @@ export async function rehearseSubmit(
   options: SubmitOptions,
 ): Promise<readonly PlannedRequest[]> {
   const { aws, clock, cache, variables = {} } = options;
-  const secrets = await secretsOf(submission, variables);
+  const secrets = await secretsOf(aws, submission, variables);
   const Bucket = cloudOf(submission).bucket;
   const cacheFile = join(cache, "uploaded.json");
   const put = (Key: string, ContentLength: number): PlannedRequest => ({
