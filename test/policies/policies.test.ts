@@ -23,13 +23,24 @@ interface Traced {
   readonly needs: readonly [action: string, resource: string, context: Need["context"]][];
 }
 
-/** A container that leaves something everywhere, and runs until it is stopped. */
-const busy = `#!/bin/sh
+/** A container that leaves something everywhere; the run "ends" ends well, others are stopped. */
+const container = `#!/bin/sh
 trap 'exit 0' TERM
 echo "a line"
 echo 1 > "$MOXI_ML_ROOT/model/weights"
 mkdir -p "$MOXI_ML_ROOT/checkpoints"
 echo 1 > "$MOXI_ML_ROOT/checkpoints/state"
+job="$MOXI_ML_ROOT/input/data/job/job.json"
+tell() {
+  nonce=$(sed -n 's/.*"nonce": "\\(.*\\)".*/\\1/p' "$job")
+  at='"v":1,"run":"moxi-ends","attempt":1,"boot":1,"at":"2026-11-23T14:12:07.000Z"'
+  echo "@moxi:$nonce {$at,$1}"
+}
+if grep -q '"run": "moxi-ends"' "$job"; then
+  tell '"seq":1,"type":"artifact","kind":"adapter","files":1,"bytes":2'
+  tell '"seq":2,"type":"end","outcome":"succeeded","exitCode":0'
+  exit 0
+fi
 sleep 600 &
 wait
 `;
@@ -54,7 +65,7 @@ beforeAll(async () => {
   await new Promise<void>((done) => void hub.listen(0, "127.0.0.1", done));
   project = await createProject();
   const python = join(project.folder, "python3");
-  await writeFile(python, busy, { mode: 0o755 });
+  await writeFile(python, container, { mode: 0o755 });
   await project.write("rows.json", JSON.stringify(exampleRows(40)));
   cloud = await startCloud(python);
   setUp = await setUpAccount(cloud);
@@ -66,6 +77,7 @@ beforeAll(async () => {
     // The job fetches the model itself, with the token that it is handed.
     MOXI_SAGEMAKER_MIRROR_MODEL: "false",
     HF_TOKEN: "hf_of_the_tests",
+    MOXI_POLL_SECONDS: "0.2",
     HF_ENDPOINT: `http://127.0.0.1:${(hub.address() as AddressInfo).port}`,
   });
   await traceEverything();
@@ -142,6 +154,10 @@ async function traceEverything(): Promise<void> {
   await until(does("StopTrainingJob"), "stop", "stop", "traced", "--json");
   const leaves = (one: Traced) => one.needs.some(([, resource]) => resource.includes("/models/"));
   await vi.waitFor(async () => expect((await look("stop")).some(leaves)).toBe(true), 60_000);
+  const ends = [...train.slice(0, -1), "ends", ...hubModel, "--no-pull"];
+  await traced("train to its end", () => ok(...ends));
+  await traced("pull", () => ok("pull", "ends"));
+  await traced("runs --remote", () => ok("runs", "--remote"));
 }
 
 const isJob = ({ principal }: Traced) => principal.includes(":assumed-role/");
