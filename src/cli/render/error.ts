@@ -2,6 +2,7 @@ import { printable } from "../../base/format.ts";
 import type { MoxiError, Place } from "../../base/errors.ts";
 import type { Style } from "../terminal.ts";
 import { labelled } from "./text.ts";
+import { asTyped } from "./words.ts";
 
 /** An error for people: what happened, where, and what mends it. */
 export function errorLines(
@@ -31,7 +32,7 @@ function fixLines(
   block: (label: string, text: string) => string[],
 ): string[] {
   return [
-    ...(hint === undefined ? [] : block("  fix  ", hint)),
+    ...(hint === undefined ? [] : block("  fix  ", asTyped(hint))),
     ...(command === undefined
       ? []
       : [`${hint === undefined ? "  fix  " : "       "}${printable(command)}`]),

@@ -3,7 +3,7 @@ import type { AlertEvent, DecisionEvent, RunEvent } from "../../run/event.ts";
 import type { View } from "../../run/fold.ts";
 import type { Style } from "../terminal.ts";
 import { labelled, padEnd } from "./text.ts";
-import { lossText, perplexityText, phaseText } from "./words.ts";
+import { asTyped, lossText, perplexityText, phaseText } from "./words.ts";
 
 export interface LineOptions {
   readonly columns: number;
@@ -41,7 +41,7 @@ export function alertLines(
   const { hint, command } = alert;
   return [
     ...lines,
-    ...(hint === undefined ? [] : labelled("  ", printable(hint), columns, style.dim)),
+    ...(hint === undefined ? [] : labelled("  ", printable(asTyped(hint)), columns, style.dim)),
     // Whole: a line end of ours would be typed too.
     ...(command === undefined ? [] : [`  ${printable(command)}`]),
   ];

@@ -7,6 +7,7 @@ import type { Style } from "../terminal.ts";
 import { curve } from "./live.ts";
 import { labelled, wrap } from "./text.ts";
 import {
+  asTyped,
   attemptSeconds,
   command,
   costText,
@@ -115,7 +116,9 @@ export function failureLines(view: View, { columns, style, logs = [] }: OutcomeO
   if (view.status !== "failed") return [];
   const reason = view.error === null ? [] : labelled("error  ", printable(view.error), columns);
   const change =
-    view.failure === null ? [] : labelled("change ", printable(view.failure.hint), columns);
+    view.failure === null
+      ? []
+      : labelled("change ", printable(asTyped(view.failure.hint)), columns);
   const printed = logs
     .slice(-12)
     .flatMap((line) => wrap(printable(line.slice(0, 1000)), columns - 9));

@@ -8,6 +8,14 @@ import type { Style } from "../terminal.ts";
 /** How people type a command; it works in a clone, in a project and with nothing installed. */
 export const command = "npx moxi";
 
+const commands = "config|data|logs|merge|pull|resume|runs|show|stop|storage|train|watch|--help";
+const named = new RegExp(`(?<!npx )\\bmoxi(?= (?:${commands})(?![\\w-]))`, "g");
+
+/** Advice of the library, which names commands alone: "moxi pull calm-otter" -> "npx moxi pull calm-otter". */
+export function asTyped(advice: string): string {
+  return advice.replace(named, command);
+}
+
 const phaseWords: Readonly<Record<PhaseName, string>> = {
   waiting: "waiting for a machine",
   starting: "starting the trainer",
