@@ -121,14 +121,16 @@ async function budget(
   const { run, plan } = record;
   const before = await Promise.all(refs.map((ref) => target.status(ref)));
   const billed = before.reduce((sum, { billedSeconds = 0 }) => sum + billedSeconds, 0);
-  const carriedSeconds = Math.ceil(billed);
+  const kept = before.reduce((sum, { keptSeconds = 0 }) => sum + keptSeconds, 0);
+  const carriedSeconds = Math.ceil(billed + kept);
   const price = await target.price(plan);
   const spent = { carriedSeconds, ...(price && { price }) };
   const { maxSeconds } = plan.limits;
   if (maxSeconds === null) return spent;
-  // Each machine that was kept for the next job was paid for, beside what the jobs were billed.
+  // A machine that is kept for the next job may be paid for to the end of that time.
   const jobs = before.filter(({ billedSeconds = 0 }) => billedSeconds > 0).length;
-  const left = maxSeconds - carriedSeconds - jobs * (plan.cloud?.warmPoolSeconds ?? 0);
+  const reserved = Math.max(0, jobs * (plan.cloud?.warmPoolSeconds ?? 0) - kept);
+  const left = maxSeconds - carriedSeconds - Math.floor(reserved);
   if (left >= leastSeconds) return { maxSeconds: left, ...spent };
   throw new MoxiError("E_BUDGET", `${run} has used up its limit of ${formatDuration(maxSeconds)}`, {
     hint: "start a new run with a higher --max-hours or --max-usd; --from goes on from an adapter",

@@ -37,6 +37,8 @@ export interface TrainingJob {
   readonly checkpoints: string | undefined;
   readonly billedSeconds: number | undefined;
   readonly trainedSeconds: number | undefined;
+  /** How long its machine was kept after it, and paid for, so far. */
+  readonly keptSeconds: number | undefined;
   /** Where each channel is filled from: an S3 address. */
   readonly channels: Readonly<Record<string, string>>;
   /** The instance type; empty while the service chooses one of several. */
@@ -161,6 +163,7 @@ function told(job: DescribeTrainingJobResponse): TrainingJob {
     checkpoints: job.CheckpointConfig?.S3Uri,
     billedSeconds: job.BillableTimeInSeconds,
     trainedSeconds: job.TrainingTimeInSeconds,
+    keptSeconds: job.WarmPoolStatus?.ResourceRetainedBillableTimeInSeconds,
     channels: Object.fromEntries(
       (job.InputDataConfig ?? []).map(({ ChannelName, DataSource }) => [
         ChannelName ?? "",

@@ -17,7 +17,7 @@ export interface Attempt {
   readonly submittedAt?: string | null;
   /** Seconds that it may take, where earlier attempts have used up a part of the run's limit. */
   readonly maxSeconds?: number;
-  /** Seconds that the earlier attempts were billed. */
+  /** Seconds that the earlier attempts were billed, and their machines were kept. */
   readonly carriedSeconds?: number;
   /** The machine that it asks for, where the plan's own could not be had. */
   readonly machine?: string;
@@ -38,6 +38,8 @@ export interface TargetStatus {
   readonly machine?: string;
   /** Seconds that are paid for so far: the provider's own count once it tells one. */
   readonly billedSeconds?: number;
+  /** Seconds that its machine was kept and paid for after it, for the next job. */
+  readonly keptSeconds?: number;
   /** Where the provider keeps the artifact, or will: an S3 address. */
   readonly artifact?: string;
 }

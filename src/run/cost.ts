@@ -14,7 +14,7 @@ export interface Price {
 export interface Cost extends Price {
   /** USD: `seconds` at `perHour`. */
   readonly usd: number;
-  /** Billed, over all attempts. */
+  /** Billed, over all attempts; with what a machine was kept after its job, for the next. */
   readonly seconds: number;
 }
 

@@ -162,6 +162,15 @@ describe("fold", () => {
     expect(folded.attempts.map((item) => item.outcome)).toEqual(["interrupted", null]);
   });
 
+  it("counts what earlier attempts cost, and what a machine costs that is kept after its job", () => {
+    const price = { perHour: 3.6, region: "us-east-1", source: "a list", date: "2026-11-28" };
+    const second: Attempt = { ...attempt(2), price, carriedSeconds: 100 };
+    const status = { state: "gone", billedSeconds: 50, keptSeconds: 600 } as const;
+    const { cost } = view([], { attempts: [attempt(1), second], status });
+    expect(cost).toEqual({ ...price, seconds: 750, usd: 0.75 });
+    expect(view([], { status }).cost).toBeNull();
+  });
+
   it("shows an artifact only of a run that succeeded", () => {
     const artifact: EventBody = { type: "artifact", kind: "model", files: 3, bytes: 9 };
     const made = story({ attempt: 1, boot: 1, bodies: [artifact, end("succeeded", 0)] });

@@ -279,7 +279,8 @@ function runStatus(newest: AttemptView | undefined, target: TargetStatus | undef
 
 function costSoFar(newest: Attempt | undefined, status: TargetStatus | undefined): View["cost"] {
   if (newest?.price === undefined) return null;
-  const seconds = (newest.carriedSeconds ?? 0) + (status?.billedSeconds ?? 0);
+  const { billedSeconds = 0, keptSeconds = 0 } = status ?? {};
+  const seconds = (newest.carriedSeconds ?? 0) + billedSeconds + keptSeconds;
   return { ...newest.price, seconds, usd: costOf(newest.price, seconds) };
 }
 

@@ -518,6 +518,21 @@ def test_a_bucket_is_missing_elsewhere_or_a_strangers_before_permissions_are_jud
         assert code(denied) == "AccessDenied"
 
 
+def test_a_machine_that_is_kept_is_billed_after_its_job(cloud, submit):
+    resources = {"InstanceType": KIND, "InstanceCount": 1, "VolumeSizeInGB": 30}
+    kept = {**resources, "KeepAlivePeriodInSeconds": 1}
+    name = submit(HELLO, ResourceConfig=kept)
+    assert "ResourceRetainedBillableTimeInSeconds" in cloud.finish(name)["WarmPoolStatus"]
+    for _ in range(100):
+        told = cloud.client("sagemaker").describe_training_job(TrainingJobName=name)
+        if told["WarmPoolStatus"]["Status"] == "Terminated":
+            break
+        time.sleep(0.05)
+    pool = {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 1}
+    assert told["WarmPoolStatus"] == pool
+    assert "WarmPoolStatus" not in cloud.finish(submit(HELLO))
+
+
 def test_a_folder_that_goes_while_checkpoints_are_copied_is_left_out(cloud, tmp_path, monkeypatch):
     folder, away = tmp_path / "checkpoints", tmp_path / "away"
     for name in ("kept", "old"):

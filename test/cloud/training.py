@@ -128,9 +128,19 @@ class Job:
         if self.started is not None and self.ended is not None:
             told["TrainingTimeInSeconds"] = round(self._trained)
             told["BillableTimeInSeconds"] = round(self._trained * (SPOT_SHARE if self.spot else 1))
+            told |= self._warm_pool()
         if self.failure is not None:
             told["FailureReason"] = self.failure[:1024]
         return told
+
+    def _warm_pool(self) -> dict[str, Any]:
+        """The machine stays for as long as was asked for, and is paid for."""
+        asked = self.request["ResourceConfig"].get("KeepAlivePeriodInSeconds")
+        if asked is None:
+            return {}
+        kept = min(asked, round((datetime.now(UTC) - self.ended).total_seconds()))
+        status = "Terminated" if kept == asked else "Available"
+        return {"WarmPoolStatus": {"Status": status, "ResourceRetainedBillableTimeInSeconds": kept}}
 
     def summary(self) -> dict[str, Any]:
         told = {

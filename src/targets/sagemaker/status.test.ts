@@ -14,6 +14,7 @@ const job: TrainingJob = {
   checkpoints: undefined,
   billedSeconds: undefined,
   trainedSeconds: undefined,
+  keptSeconds: undefined,
   channels: {},
   instance: "ml.g5.2xlarge",
   count: 1,
@@ -79,7 +80,8 @@ describe("what is paid so far", () => {
       secondary: "Completed",
       endedAt: at(20),
       billedSeconds: 126,
+      keptSeconds: 600,
     });
-    expect(told.billedSeconds).toBe(126);
+    expect(told).toMatchObject({ billedSeconds: 126, keptSeconds: 600 });
   });
 });

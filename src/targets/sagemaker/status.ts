@@ -61,7 +61,7 @@ function outcomeOf({ status, secondary }: TrainingJob): Outcome | undefined {
 function accounts(
   job: TrainingJob,
   until: Date | undefined,
-): Pick<TargetStatus, "stages" | "billedSeconds" | "machine" | "artifact"> {
+): Pick<TargetStatus, "stages" | "billedSeconds" | "keptSeconds" | "machine" | "artifact"> {
   const billed = billedSeconds(job, until);
   return {
     stages: job.turns.map(({ status, at, endedAt }): Stage => ({
@@ -71,6 +71,7 @@ function accounts(
       text: words[status] ?? status,
     })),
     ...(billed === undefined ? {} : { billedSeconds: billed }),
+    ...(job.keptSeconds === undefined ? {} : { keptSeconds: job.keptSeconds }),
     ...(job.instance !== "" && { machine: job.instance }),
     ...(job.artifact === undefined ? {} : { artifact: job.artifact }),
   };
