@@ -12,7 +12,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from . import checkpoint, tiny
+from . import checkpoint, imports, tiny
 from . import rows as dataset
 from .canonical import Row
 from .checkpoint import Checkpoint
@@ -56,11 +56,12 @@ def run(task: Task, story: Story) -> int:
     train_rows, held_out_rows = dataset.load(task, story)
 
     story.phase("model", f"loading {settings.model}")
-    from . import adapter, artifacts, batches, card, data, generate
-    from . import model as models
-    from .callbacks import Stop
-    from .trackers import attach
-    from .train import Trainer
+    with imports.kept():
+        from . import adapter, artifacts, batches, card, data, generate
+        from . import model as models
+        from .callbacks import Stop
+        from .trackers import attach
+        from .train import Trainer
 
     stop = Stop()
     stop.listen()
