@@ -27,7 +27,7 @@ const whole = await train("whole");
 if (whole.code !== 0) fail(`the undisturbed training ended with ${whole.code}`, whole.output);
 // What a kill may hit: start-up a fifth of the time, else any moment of a share of the training.
 const slice = (3 * (whole.seconds - whole.startup)) / kills;
-let [done, runs] = [0, 0];
+let [done, runs, files] = [0, 0, 0];
 while (done < kills) {
   const name = `killed-${++runs}`;
   let code: number | null = null;
@@ -49,9 +49,12 @@ while (done < kills) {
     (file) => expected[file] !== found[file],
   );
   if (differing.length > 0) fail(`these differ: ${differing.join(", ")}`, "");
-  say(`${done} kills so far, ${Object.keys(expected).length} files equal to the last bit`);
+  files = Object.keys(expected).length;
+  say(`${done} kills so far, ${files} files equal to the last bit`);
 }
 rmSync(folder, { recursive: true });
+const each = `each of ${runs} trainings ended with the ${files} files of the undisturbed one`;
+say(`soak passed: ${done} of ${kills} kills seen, ${each}, equal to the last bit (seed ${seed})`);
 
 /** Trains in a folder until it ends or is killed: its exit code (null when killed) and its times. */
 async function train(

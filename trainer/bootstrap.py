@@ -10,8 +10,6 @@ failed. Its stdout is log, except what stands behind "@moxi:<nonce> ": the event
 
 import argparse
 import contextlib
-import fcntl
-import itertools
 import json
 import os
 import selectors
@@ -23,20 +21,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from moxi_train.supervisor.cause import cause, cut
 from moxi_train.supervisor.credentials import set_aside
 from moxi_train.supervisor.image import python_with_wheels, trainer_environment
+from moxi_train.supervisor.machine import hold_machine, identity, write_atomic
 from moxi_train.supervisor.parameters import read_secrets
 from moxi_train.supervisor.redact import Redactor
 from moxi_train.supervisor.story import LineFile, LineReader, Log, Story
 
-MAX_CAUSE = 1024  # characters, counted as SageMaker and JavaScript do: in UTF-16
 KILL_SECONDS = 115.0  # a container is killed 120 s after it was asked to stop
 DRAIN_SECONDS = 5.0  # a helper that outlives the trainer may hold its stdout open for ever
 TICK_SECONDS = 0.1
 RESERVE_BYTES = 64 * 1024
 STOPPED = 128 + signal.SIGTERM
 TORCHRUN_STOPPED = "torch.distributed.elastic.multiprocessing.api.SignalException"
-TORCHRUN_FAILED = "torch.distributed.elastic.multiprocessing.errors.ChildFailedError"
 
 
 class Stop:
@@ -50,52 +48,6 @@ class Stop:
 
     def ask(self, *_: object) -> None:
         self.asked = True
-
-
-def identity(pid: int) -> dict[str, object]:
-    """A process's id and its start in the kernel's words: an id alone is given out again."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-        return {"pid": pid, "startTime": stat.rpartition(")")[2].split()[19]}
-    except OSError:
-        command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
-        environment = {"LC_ALL": "C", "TZ": "UTC"}
-        answer = subprocess.run(command, env=environment, capture_output=True, text=True)
-        return {"pid": pid, "startTime": " ".join(answer.stdout.split())}
-
-
-def write_atomic(path: Path, value: object) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value))
-    temporary.replace(path)
-
-
-def hold_machine(path: Path, holder: dict, story: Story, stop: Stop) -> bool:
-    """Waits until no other run trains on this machine; false if asked to stop meanwhile.
-
-    The descriptor is never closed and nobody inherits it: the kernel frees the lock when this
-    process is no more, however it ended.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    waited = False
-    while not stop.asked:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not waited:
-                story.say("phase", name="waiting", detail="another run trains on this machine")
-            waited = True
-            story.beat()
-            time.sleep(TICK_SECONDS)
-            continue
-        except OSError:  # a file system without locks: better to train than not
-            return True
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-        if waited:
-            story.say("phase", name="starting")
-        return True
-    return False
 
 
 def trainer_command(python: str, job_path: Path, processes: int) -> list[str]:
@@ -203,7 +155,7 @@ def run_trainer(
     story.say("phase", name="starting")
     lock = os.environ.get("MOXI_MACHINE_LOCK")
     holder = {"run": job["run"], "folder": str(root), **identity(os.getpid())}
-    if lock and not hold_machine(Path(lock), holder, story, stop):
+    if lock and not hold_machine(Path(lock), holder, story, lambda: stop.asked):
         return STOPPED
     with tempfile.TemporaryDirectory(prefix="moxi-", ignore_cleanup_errors=True) as private:
         python, wheels = sys.executable, root / "input/data/moxi/wheels"
@@ -229,38 +181,6 @@ def run_trainer(
             stop,
             lambda pid: write_atomic(me, {**identity(os.getpid()), "trainer": identity(pid)}),
         )
-
-
-def exception(output: list[str]) -> list[str]:
-    """The last exception that some output tells: its own line, then the calls nearest to it."""
-    for start in reversed(range(len(output))):
-        if output[start].startswith("Traceback (most recent call last)"):
-            after = output[start + 1 :]
-            calls = list(itertools.takewhile(lambda line: line.startswith(" "), after))
-            told = after[len(calls) : len(calls) + 1]
-            # torchrun's own exception only says that one of its workers had one.
-            if told and not told[0].startswith(TORCHRUN_FAILED):
-                return told + calls[-6:]
-    return []
-
-
-def cause(code: int, stop: Stop, output: list[str]) -> str:
-    """Why the training failed, what matters most first, in at most MAX_CAUSE characters."""
-    if code == 128 + signal.SIGKILL:
-        asked = f"was killed: it did not end within {KILL_SECONDS:g} s of being asked"
-        alone = "was killed (signal 9): most often the machine has run out of memory"
-        return f"The training process {asked if stop.asked else alone}."
-    if code > 128:
-        lines = [f"The training process was ended by signal {code - 128}.", *output[-6:]]
-    elif output:
-        lines = [*exception(output), output[-1]]
-    else:
-        lines = [f"The training process ended with exit code {code} and said nothing."]
-    return cut("\n".join(dict.fromkeys(lines)))
-
-
-def cut(text: str) -> str:
-    return text.encode("utf-16-le", "replace")[: 2 * MAX_CAUSE].decode("utf-16-le", "ignore")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -289,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
         reserve.write_bytes(bytes(RESERVE_BYTES))
     try:
         code = run_trainer(root, job_path, job, credentials, story, stop)
-        why = cause(code, stop, [*log.tail])
+        why = cause(code, KILL_SECONDS if stop.asked else None, [*log.tail])
     except Exception as error:  # whatever happened, the story gets its end
         code, why = 1, cut(f"{type(error).__name__}: {error}")
     with contextlib.suppress(OSError):

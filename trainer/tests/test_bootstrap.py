@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 
 import bootstrap
-from moxi_train.supervisor import image
+from moxi_train.supervisor import cause, image
 from moxi_train.supervisor.story import MAX_LINE
 
 TRAINER = Path(__file__).parents[1]
@@ -551,8 +551,8 @@ class TestSeveralProcesses:
 
     def test_the_cause_is_the_worker_s_exception_not_the_launcher_s(self):
         worker = ["Traceback (most recent call last):", "  in train", "ValueError: x"]
-        launcher = [worker[0], "  in run", f"{bootstrap.TORCHRUN_FAILED}: rank 1 failed"]
-        assert bootstrap.exception([*worker, "more", *launcher]) == ["ValueError: x", "  in train"]
+        launcher = [worker[0], "  in run", f"{cause.TORCHRUN_FAILED}: rank 1 failed"]
+        assert cause.exception([*worker, "more", *launcher]) == ["ValueError: x", "  in train"]
 
 
 def wheel(folder: Path, version: str, body: str) -> None:

@@ -6,12 +6,9 @@
 4. Off the GPU the loss is computed without the prompts' logits.
 """
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +33,7 @@ from .model import Machine
 from .order import StepSampler
 from .resumable import TRAINER_STATE, ResumableTrainer
 from .scores import best_step, evaluations_since_best, loss_at, ranked
-
-NEVER_LEARNED = {  # settings that change no step
-    *("model_path", "micro_batch", "gradient_checkpointing", "keep", "early_stopping", "prompts"),
-    "trackers",
-    *("eval_every_steps", "save_every_steps", "sample_every_steps", "generation_tokens"),
-}
+from .task_hash import task_hash
 
 
 class _GivenUp(Exception):
@@ -312,10 +304,3 @@ class Trainer(ResumableTrainer):
             seconds=time.monotonic() - started,
         )
         return metrics
-
-
-def task_hash(settings: Settings, train: Sequence[Sample]) -> str:
-    """Equal for runs that learn the same from the same tokens, wherever and however watched."""
-    learned = {name: value for name, value in asdict(settings).items() if name not in NEVER_LEARNED}
-    rows = [(sample.ids, sample.labels) for sample in train]
-    return hashlib.sha256(json.dumps([learned, rows], sort_keys=True).encode()).hexdigest()
