@@ -150,6 +150,35 @@ def test_an_adapter_on_a_bf16_base_is_fp32_and_its_inputs_need_no_cast(first):
     assert trained == {torch.float32}
 
 
+def test_an_adapter_goes_on_in_fp32_on_a_bf16_base(first):
+    base, adapter = first
+    shape = {"lora_rank": 4, "lora_alpha": 8, "adapter_path": str(adapter)}
+    settings = Settings(str(base), "lora", 1, 1, 1, 1, 1, **shape)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    model = adapters.add_adapter(model, settings, Story(Recorder()))
+    trained = {each.dtype for each in model.parameters() if each.requires_grad}
+    assert trained == {torch.float32}
+
+
+def test_an_adapter_that_was_made_bf16_is_trained_in_fp32(first, tmp_path, monkeypatch):
+    """TRL makes the adapters of quantised models bf16, which are on GPUs alone: one is made here."""
+    base, _ = first
+    add = adapters.add_adapter
+
+    def add_bf16(*given):
+        model = add(*given)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.bfloat16()
+        return model
+
+    monkeypatch.setattr(adapters, "add_adapter", add_bf16)
+    task = make_task(tmp_path, epochs=1, **on(base))
+    assert run(task)[0] == 0
+    saved = load_file(task.artifact / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
+
+
 def test_qlora_without_a_gpu_is_refused_before_anything_is_loaded(tmp_path, monkeypatch):
     loaded = []
     monkeypatch.setattr(models, "load_tokenizer", lambda *_: loaded.append("tokenizer"))
