@@ -112,6 +112,13 @@ def test_steps_count_what_they_saw(whole):
     assert all(step["memoryBytes"] > 2**20 and step["tokensPerSecond"] > 0 for step in steps)
 
 
+def test_a_run_that_names_no_schedule_has_the_rates_of_a_trapezoid(whole):
+    """Of 12 steps one (3 %, rounded up) warms up, and the rate falls in the last three."""
+    _, told = whole
+    rates = [step["learningRate"] / 3e-3 for step in told.of("step")]
+    assert rates == pytest.approx([0, *[1] * 9, 2 / 3, 1 / 3])
+
+
 def test_the_held_out_loss_is_that_of_each_token_alone(whole):
     """Against the plainest way to compute it: a row at a time, a token at a time."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
