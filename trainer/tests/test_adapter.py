@@ -161,7 +161,7 @@ def test_an_adapter_goes_on_in_fp32_on_a_bf16_base(first):
 
 
 def test_an_adapter_that_was_made_bf16_is_trained_in_fp32(first, tmp_path, monkeypatch):
-    """TRL makes the adapters of quantised models bf16, which are on GPUs alone: one is made here."""
+    """TRL makes the adapters of quantised models bf16, which need a GPU: one is made here."""
     base, _ = first
     add = adapters.add_adapter
 
