@@ -2,7 +2,8 @@
 
 import { textsAt } from "./memory";
 import { blanks } from "./row";
-import { begin, rowIdentity, scanText, separate, writeSketch } from "./text";
+import { begin, rowIdentity, scanText, separate } from "./text";
+import { writeSketch } from "./words";
 
 export { begin, rowIdentity, separate, writeSketch };
 export { chatEnd, readChat } from "./row";

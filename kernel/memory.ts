@@ -12,6 +12,10 @@ export const recentAt: usize = 8192;
 /** What was found in each text of the row, 32 bytes each. */
 export const textsAt: usize = 16384;
 export const maxTexts: u32 = 1024;
+/** Where the words of a piece of text begin and end, in turns (u32). */
+export const boundsAt: usize = 49152;
+/** The hashes of its words (u32), behind the last four of the piece before. */
+export const wordsAt: usize = 59392;
 /** The texts of one row, unescaped, each followed by blanks. The caller puts the rows behind them. */
 export const outputAt: usize = 65536;
 /** Longer rows are left to the caller. */

@@ -21,6 +21,12 @@ const flagsField: usize = 12;
 const roleField: usize = 28;
 const textBytes: usize = 32;
 
+/** In memory, since the compiler would make constants anew for every sixteen bytes. */
+const stopsOfText = memory.data<u64>([
+  0x2222222222222222, 0x2222222222222222, 0x5c5c5c5c5c5c5c5c, 0x5c5c5c5c5c5c5c5c,
+  0x1f1f1f1f1f1f1f1f, 0x1f1f1f1f1f1f1f1f,
+]);
+
 /** Where the JSON text that was read last ends, and its characters. */
 let read: usize = 0;
 let written: usize = 0;
@@ -150,14 +156,18 @@ export function blanks(from: usize): usize {
 
 /** Writes the characters of a JSON text, from behind its opening quote; false if it is no such text. */
 function unescape(from: usize, to: usize): bool {
+  const quotes = v128.load(stopsOfText);
+  const backslashes = v128.load(stopsOfText, 16);
+  const controls = v128.load(stopsOfText, 32);
+  const limit = rowLimit;
   let at = from;
   let out = to;
   while (true) {
     const x = v128.load(at);
     v128.store(out, x);
-    const ends = v128.or(i8x16.eq(x, i8x16.splat(quote)), i8x16.eq(x, i8x16.splat(backslash)));
-    const stops = i8x16.bitmask(v128.or(ends, i8x16.lt_u(x, i8x16.splat(0x20))));
-    if (at > rowLimit) return false;
+    const ends = v128.or(i8x16.eq(x, quotes), i8x16.eq(x, backslashes));
+    const stops = i8x16.bitmask(v128.or(ends, i8x16.eq(i8x16.min_u(x, controls), x)));
+    if (at > limit) return false;
     if (stops === 0) {
       at += 16;
       out += 16;

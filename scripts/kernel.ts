@@ -14,6 +14,8 @@ try {
   const options = [
     "--enable",
     "simd",
+    "--enable",
+    "relaxed-simd",
     "--runtime",
     "stub",
     "--noAssert",
