@@ -65,6 +65,8 @@ const outputSize = 1 << 19;
 /** Longer texts are read in pieces, of both kernel and caller alike. */
 const pieceLength = 1 << 17;
 const rowsAt = outputAt + outputSize;
+/** As many bytes as a parcel has. */
+const rowsSize = (1 << 20) + (1 << 18);
 
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
@@ -89,6 +91,8 @@ let compiled: object | undefined;
 export class Kernel {
   /** What {@link writeSketch} wrote last. */
   readonly sketch: Uint8Array;
+  /** Room for the rows that {@link readChat} reads. */
+  readonly rows: Buffer;
   readonly #exports: Exports;
   readonly #bytes: Buffer;
   readonly #words: Uint32Array;
@@ -103,6 +107,7 @@ export class Kernel {
     this.#words = new Uint32Array(buffer);
     this.#prompt = new Float64Array(buffer, promptAt, 1);
     this.sketch = new Uint8Array(buffer, sketchAt, sketchBytes);
+    this.rows = this.#bytes.subarray(rowsAt, rowsAt + rowsSize);
   }
 
   /** Begins a row. */
@@ -149,11 +154,15 @@ export class Kernel {
     return this.scanned(0);
   }
 
-  /** Gives rows to {@link readChat}, as many bytes as a parcel has. */
+  /** Gives rows to {@link readChat}. */
   load(rows: Uint8Array): void {
-    this.#bytes.set(rows, rowsAt);
-    // What stands behind the last row ends it.
-    this.#bytes.fill(0, rowsAt + rows.length, rowsAt + rows.length + 64);
+    this.rows.set(rows);
+    this.endRows(rows.length);
+  }
+
+  /** Says how many bytes of {@link rows} there are: what stands behind the last row ends it. */
+  endRows(size: number): void {
+    this.#bytes.fill(0, rowsAt + size, rowsAt + size + 64);
   }
 
   /**

@@ -74,6 +74,16 @@ export class Source {
     return this.#read;
   }
 
+  /** The file's descriptor, for threads that read it themselves; null if it has to be unpacked. */
+  get descriptor(): number | null {
+    return this.compression === null ? this.#file.fd : null;
+  }
+
+  /** Others have read it up to here. */
+  noteRead(bytes: number): void {
+    this.#read = bytes;
+  }
+
   /**
    * The bytes from `start`; each chunk is valid until the next is asked for.
    *

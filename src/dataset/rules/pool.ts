@@ -1,15 +1,27 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import type { Buffers, Parcel } from "../read/parcel.ts";
+import type { Parcel } from "../read/parcel.ts";
+import type { Stretch } from "../read/stretch.ts";
+import { Unreadable } from "../read/unreadable.ts";
 import type { PartResult } from "./part.ts";
 import { RowChecker } from "./row-checker.ts";
-import type { CheckerSettings } from "./row-checker.ts";
+import type { CheckerSettings, LinesFile } from "./row-checker.ts";
+
+export interface WorkerSettings {
+  readonly settings: CheckerSettings;
+  /** Where stretches are read. */
+  readonly lines?: LinesFile;
+}
+
+export type Work = Parcel | Stretch;
 
 export interface Answer {
   readonly part?: PartResult;
   readonly error?: unknown;
+  /** The error is one. */
+  readonly unreadable?: Pick<Unreadable, "offset" | "message" | "hint"> | undefined;
   /** Of the parcel, to be used again. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes?: Uint8Array<ArrayBuffer>;
 }
 
 /** Each worker takes 25 MB. */
@@ -18,20 +30,21 @@ const maxWorkers = 4;
 /** Checks rows and gives the results in the order of the rows. */
 export interface Checking {
   /** Resolves when there is room for more. */
-  push(parcel: Parcel): Promise<void>;
+  push(work: Work): Promise<void>;
   end(): Promise<void>;
   close(): Promise<void>;
 }
 
 type Take = (part: PartResult) => void;
+type GiveBack = (bytes: Uint8Array<ArrayBuffer>) => void;
 
 /** Checks in this thread: for files whose check is done before a worker is up. */
-export function checkHere(settings: CheckerSettings, buffers: Buffers, take: Take): Checking {
+export function checkHere(settings: CheckerSettings, take: Take, giveBack: GiveBack) {
   const checker = new RowChecker(settings);
   return {
-    async push(parcel) {
+    async push(parcel: Parcel) {
       take(checker.checkParcel(parcel));
-      buffers.giveBack(parcel.bytes);
+      giveBack(parcel.bytes);
     },
     async end() {},
     async close() {},
@@ -39,8 +52,12 @@ export function checkHere(settings: CheckerSettings, buffers: Buffers, take: Tak
 }
 
 /** Checks in as many threads as the machine runs at once. */
-export function checkInWorkers(settings: CheckerSettings, buffers: Buffers, take: Take): Checking {
-  return new Pool(settings, buffers, take, Math.min(maxWorkers, availableParallelism()));
+export function checkInWorkers(
+  settings: WorkerSettings,
+  take: Take,
+  giveBack: GiveBack = () => {},
+): Checking {
+  return new Pool(settings, take, giveBack, Math.min(maxWorkers, availableParallelism()));
 }
 
 /** Gives the memory back at once: the collector sees only small objects and takes its time. */
@@ -52,19 +69,19 @@ function release({ lines, identities, prompts, sketches, splitKeys, prefixes }: 
 
 class Pool implements Checking {
   readonly #take: Take;
-  readonly #buffers: Buffers;
+  readonly #giveBack: GiveBack;
   readonly #workers: Worker[];
-  /** How many parcels each worker has; one waits while the other is checked. */
+  /** What each worker has to do; one waits while the other is checked. */
   readonly #load = new Map<Worker, number[]>();
-  readonly #results = new Map<number, PartResult>();
+  readonly #results = new Map<number, Answer>();
   #next = 0;
   #taken = 0;
   #failure: { readonly error: unknown } | undefined;
   #wake: () => void = () => {};
 
-  constructor(settings: CheckerSettings, buffers: Buffers, take: Take, workers: number) {
+  constructor(settings: WorkerSettings, take: Take, giveBack: GiveBack, workers: number) {
     this.#take = take;
-    this.#buffers = buffers;
+    this.#giveBack = giveBack;
     const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./dataset-worker.js";
     this.#workers = Array.from({ length: workers }, () => {
       const worker = new Worker(new URL(file, import.meta.url), {
@@ -80,7 +97,7 @@ class Pool implements Checking {
     });
   }
 
-  async push(parcel: Parcel): Promise<void> {
+  async push(work: Work): Promise<void> {
     const freest = () =>
       this.#workers.reduce((a, b) =>
         this.#load.get(b)!.length < this.#load.get(a)!.length ? b : a,
@@ -89,7 +106,7 @@ class Pool implements Checking {
     const worker = freest();
     this.#load.get(worker)!.push(this.#next);
     this.#next += 1;
-    worker.postMessage(parcel, [parcel.bytes.buffer]);
+    worker.postMessage(work, "bytes" in work ? [work.bytes.buffer] : []);
   }
 
   async end(): Promise<void> {
@@ -100,14 +117,19 @@ class Pool implements Checking {
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
-  #receive(worker: Worker, { part, error, bytes }: Answer): void {
-    if (part === undefined) return this.#fail(error);
-    this.#buffers.giveBack(bytes);
-    this.#results.set(this.#load.get(worker)!.shift()!, part);
+  /** Takes what is done in the order in which it was given, up to what failed. */
+  #receive(worker: Worker, answer: Answer): void {
+    if (answer.bytes !== undefined) this.#giveBack(answer.bytes);
+    this.#results.set(this.#load.get(worker)!.shift()!, answer);
     for (let ready; (ready = this.#results.get(this.#taken)) !== undefined; this.#taken += 1) {
+      const { part, error, unreadable } = ready;
+      if (part === undefined) {
+        const { offset = -1, message, hint } = unreadable ?? {};
+        return this.#fail(message === undefined ? error : new Unreadable(offset, message, hint));
+      }
       this.#results.delete(this.#taken);
-      this.#take(ready);
-      release(ready);
+      this.#take(part);
+      release(part);
     }
     this.#wake();
   }

@@ -14,6 +14,8 @@ import type { Layout } from "../read/layout.ts";
 import { parcelBytes } from "../read/parcel.ts";
 import type { CutRows, Parcel } from "../read/parcel.ts";
 import { isSpace } from "../read/partial-row.ts";
+import { readStretch } from "../read/stretch.ts";
+import type { Lines, Stretch } from "../read/stretch.ts";
 import type { RawRow, RowFault } from "../read/rows.ts";
 import { parseFrame } from "../read/rows.ts";
 import { Unreadable } from "../read/unreadable.ts";
@@ -36,6 +38,14 @@ export interface CheckerSettings {
   readonly groupBy?: string | undefined;
   /** The split's keys are asked for. */
   readonly splitKeys: boolean;
+}
+
+/** A file of lines that is open, for whoever checks it. */
+export interface LinesFile {
+  /** Its descriptor. */
+  readonly file: number;
+  /** Where its first line begins. */
+  readonly start: number;
 }
 
 const lineFeed = 0x0a;
@@ -64,8 +74,20 @@ export class RowChecker {
     const chats = this.#chats && size <= parcelBytes && isUtf8(bytes);
     if (chats) this.#kernel.load(bytes);
     this.#begin(rows?.ends.length ?? Math.ceil(size / 512));
-    if (rows === undefined) this.#checkLines(bytes, offset, chats);
+    if (rows === undefined) this.#checkLines({ bytes, from: 0, offset }, chats);
     else this.#checkCut(bytes, rows, chats);
+    return this.#part.result();
+  }
+
+  /** Rows of a file of lines. @throws Unreadable where a line is too long */
+  checkStretch({ file, start }: LinesFile, stretch: Stretch): PartResult {
+    const { rows } = this.#kernel;
+    const lines = readStretch(file, stretch, start, rows);
+    const { bytes } = lines;
+    const chats = this.#chats && bytes.buffer === rows.buffer && isUtf8(bytes);
+    if (chats) this.#kernel.endRows(bytes.length);
+    this.#begin(Math.ceil(bytes.length / 512));
+    this.#checkLines(lines, chats);
     return this.#part.result();
   }
 
@@ -89,9 +111,9 @@ export class RowChecker {
     this.#part = new Part(rows, maxPlaces, splitKeys);
   }
 
-  #checkLines(bytes: Buffer, offset: number, chats: boolean): void {
+  #checkLines({ bytes, from, offset }: Lines, chats: boolean): void {
     let line = 0;
-    for (let at = 0; at < bytes.length; line++) {
+    for (let at = from; at < bytes.length; line++) {
       const messages = chats ? this.#kernel.readChat(at, false) : -1;
       if (messages !== -1 && bytes[this.#kernel.end] === lineFeed) {
         this.#checkChat(messages, this.#part.begin(line), line);
