@@ -1,5 +1,5 @@
 // Rows per second of the dataset check against Hugging Face datasets with the format checks of
-// OpenAI's cookbook, on the same file and machine: node bench/dataset.ts [BYTES]
+// OpenAI's cookbook, on the same file and machine: node bench/dataset.ts [BYTES [rows.jsonl|rows.json]]
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, homedir, tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { ensurePython } from "../src/python/ensure.ts";
 
 const here = import.meta.dirname;
-const bytes = process.argv[2] ?? "1e9";
+const [bytes = "1e9", only] = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), "moxi-bench-"));
 const rounds = 3;
 
@@ -32,7 +32,7 @@ try {
   process.stdout.write(
     `${String(rows).trim()} rows, ${bytes} bytes, ${availableParallelism()} cores\n`,
   );
-  for (const name of ["rows.jsonl", "rows.json"]) {
+  for (const name of only === undefined ? ["rows.jsonl", "rows.json"] : [only]) {
     const file = join(folder, name);
     const ratios: number[] = [];
     for (let round = 0; round < rounds; round++) {
