@@ -43,6 +43,7 @@ bench: $(dataset) ## Measure what docs/performance.md claims
 	@node bench/submit.ts
 	@node scripts/python.ts bench/train-cpu/compare.py
 	@node bench/dataset.ts
+	@node bench/dataset-tokens.ts
 
 cloud: node_modules/.package-lock.json ## Start a cloud on this machine, to try make train-aws without an account
 	@node scripts/python.ts -c ""

@@ -141,3 +141,56 @@ test("rules, levels and columns are settings", async () => {
     expect.stringContaining("did you mean duplicate?"),
   ]);
 });
+
+test("data show: a row of another file, and no value of a secret", async () => {
+  await project.write("told.jsonl", `${lines}\n{"prompt":"b","completion":"Use ${secret}."}`);
+  const people = await project.moxi("data", "show", "61", "told.jsonl");
+  expect(people.code).toBe(0);
+  expect(people.stdout).toContain("+ Use [a secret: github].\n");
+  expect(people.stdout).toContain("values of the kind github are not shown");
+  const json = await project.moxi("data", "show", "61", "told.jsonl", "--json");
+  expect(JSON.parse(json.stdout)).toMatchObject({ sequences: [{ secrets: ["github"] }] });
+  for (const { stdout, stderr } of [people, json])
+    expect(stdout + stderr).not.toContain(secret.slice(8, 20));
+  const first = await project.moxi("data", "show", "told.jsonl");
+  expect([first.code, first.stderr]).toEqual([2, expect.stringContaining("data show 12 FILE")]);
+});
+
+test("data convert tells five kinds of losses, or as many as asked for", async () => {
+  const odd = rows.map((row, i) => JSON.stringify({ ...row, [`field-${i % 8}`]: i }));
+  await project.write("odd.jsonl", odd.join("\n"));
+  const losses = async (out: string, ...more: string[]) => {
+    const args = ["odd.jsonl", "--to", "chat", "--out", out, ...more];
+    const { stdout } = await project.moxi("data", "convert", ...args);
+    return [stdout.match(/^lost of /gm)?.length, /^and .*$/m.exec(stdout)?.[0]];
+  };
+  expect(await losses("five.jsonl")).toEqual([5, "and 3 more losses: --max-places all"]);
+  expect(await losses("two.jsonl", "--max-places", "2")).toEqual([
+    2,
+    "and 6 more losses: --max-places all",
+  ]);
+  expect(await losses("all.jsonl", "--max-places", "all")).toEqual([8, undefined]);
+});
+
+test.each([
+  ["fix", ["--columns-prompt", "--rules"]],
+  ["convert", ["--columns-prompt", "--skip-bad-rows"]],
+  ["split", ["--columns-prompt", "--split-eval-fraction"]],
+])("data %s takes the settings that act on it alone", async (command, own) => {
+  const { stdout } = await project.moxi("data", command, "--help");
+  for (const flag of own) expect(stdout).toContain(`  ${flag} `);
+  for (const flag of ["--epochs", "--model", "--instance", "--lora-rank"]) {
+    expect(stdout).not.toContain(flag);
+  }
+  expect((await project.moxi("data", command, "--epochs", "2")).code).toBe(2);
+});
+
+test("the name of a file is told on one line", async () => {
+  await project.write("two\nlines\u001b[31m.jsonl", lines);
+  const checked = await project.moxi("data", "check", "two\nlines\u001b[31m.jsonl");
+  expect(checked.stdout).toContain("two\\nlines\\u001b[31m.jsonl: ");
+  const missing = await project.moxi("data", "check", "no\nlines.jsonl");
+  expect(missing.stderr).toContain("no\\nlines.jsonl");
+  const split = await project.moxi("data", "split", "two\nlines\u001b[31m.jsonl");
+  expect(split.stdout).toContain("two\\nlines\\u001b[31m.train.jsonl: ");
+});

@@ -1,6 +1,8 @@
 import { MoxiError } from "../base/errors.ts";
 import { printable } from "../base/format.ts";
 import { readOneRow } from "../dataset/canonical-rows.ts";
+import { hideSecrets } from "../dataset/hide-secrets.ts";
+import type { Masked } from "../tokens/mask.ts";
 import type { Segment } from "../tokens/segments.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
@@ -21,6 +23,8 @@ export interface ShownSequence {
   readonly tokens: number;
   readonly learned: number;
   readonly segments: readonly Segment[];
+  /** Kinds of secrets whose values are not in the segments; their tokens are counted. */
+  readonly secrets: readonly string[];
 }
 
 /** A row as training sees it. */
@@ -69,6 +73,7 @@ export async function dataShow(
   }
   const { overlong = "drop" } = config;
   const maker = await openSampleMaker(context, loaded);
+  const { maskSecrets } = await import("../tokens/mask.ts");
   if (maker === null) {
     const segments =
       "text" in canonical
@@ -78,7 +83,7 @@ export async function dataShow(
             segment(content, role === "assistant" && weight !== 0),
             segment("\n", false),
           ]);
-    const shown = { segments, ...sums(segments) };
+    const shown = sequenceOf(segments, maskSecrets);
     const common = { limit: config.maxSeqLength ?? null, overlong, family: null };
     return {
       model: config.model,
@@ -96,8 +101,7 @@ export async function dataShow(
   const limit = Math.min(config.maxSeqLength ?? Infinity, context_);
   try {
     const sequences = maker.samples(canonical).map((sample) => {
-      const segments = segmentsOf(maker, sample, limit);
-      return { segments, ...sums(segments) };
+      return sequenceOf(segmentsOf(maker, sample, limit), maskSecrets);
     });
     const common = { limit: limit === Infinity ? null : limit, overlong };
     const family = maker.chat.family?.name ?? null;
@@ -105,7 +109,7 @@ export async function dataShow(
     return { model: config.model, ...place, sequences, ...common, family, estimates };
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    const why = printable(error.message).slice(0, 200);
+    const why = printable(hideSecrets(error.message)).slice(0, 200);
     const told =
       error instanceof TemplateDrops ? why : `the model's chat template refuses it: ${why}`;
     throw new MoxiError("E_DATASET_ROWS", `row ${row} cannot be shown: ${told}`, {
@@ -120,11 +124,15 @@ function segment(text: string, learned: boolean): Segment {
   return { text, learned, cut: false, control: false, tokens: Math.ceil(text.length / 4) };
 }
 
-/** What is left of a sequence after the limit. */
-function sums(segments: readonly Segment[]): { readonly tokens: number; readonly learned: number } {
+function sequenceOf(
+  segments: readonly Segment[],
+  mask: (segments: readonly Segment[]) => Masked,
+): ShownSequence {
   const count = (some: readonly Segment[]) => some.reduce((sum, { tokens }) => sum + tokens, 0);
   return {
     tokens: count(segments),
+    // What is left after the limit.
     learned: count(segments.filter(({ learned, cut }) => learned && !cut)),
+    ...mask(segments),
   };
 }

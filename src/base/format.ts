@@ -60,6 +60,11 @@ function editDistance(a: string, b: string): number {
   return previous[b.length]!;
 }
 
+/** A name that others gave (of a file, say), safe to print and on one line. */
+export function printableName(name: string): string {
+  return printable(name).replaceAll("\n", "\\n").replaceAll("\t", "\\t");
+}
+
 /**
  * Makes foreign text (dataset rows, log lines, file names) safe to print: control characters,
  * escape sequences, bidirectional marks and lone surrogates become visible escapes; newline and

@@ -148,6 +148,18 @@ export const configFlags: FlagParametersForType<ConfigFlags> = Object.fromEntrie
   Object.entries(byKey).map(([key, spec]) => [parameterName(key), spec]),
 ) as unknown as FlagParametersForType<ConfigFlags>;
 
+/** The same of some settings, or of all in a group ("columns"): those that act on a command. */
+export function someConfigFlags(
+  ...keys: readonly (ConfigKey | "columns" | "split")[]
+): FlagParametersForType<ConfigFlags> {
+  const wanted = (key: string) => keys.some((name) => key === name || key.startsWith(`${name}.`));
+  return Object.fromEntries(
+    Object.entries(byKey)
+      .filter(([key]) => wanted(key))
+      .map(([key, spec]) => [parameterName(key), spec]),
+  ) as unknown as FlagParametersForType<ConfigFlags>;
+}
+
 /** A record without a prototype: stricli looks names up, and `--constructor` is no flag of ours. */
 export function bare<T extends object>(record: T): T {
   return Object.assign(Object.create(null) as T, record);

@@ -189,3 +189,43 @@ test("places are told from where people stand, and by their whole path elsewhere
   const outside = join(folder, "inside.jsonl");
   expect(await fileOf(join(folder, "many"))).toEqual([outside, outside]);
 });
+
+test("rows that nothing tells the form of are not called chat rows", async () => {
+  const found = await check(write("unknown.jsonl", "{}\n{}\n"));
+  expect([found.format, found.mapping]).toEqual(["rows of no known form in JSON Lines", {}]);
+  expect(found.problems.map(({ code }) => code)).toContain("unknown-form");
+});
+
+test("the longest answer is told exactly, by threads too", async () => {
+  const long = `${lines}\n${JSON.stringify({ question: "Why?", answer: `${"Because. ".repeat(123)}So.` })}`;
+  for (const threadsFrom of [0, Infinity]) {
+    const { stats } = await check(write("long.jsonl", long), { threadsFrom });
+    expect([stats.promptCharacters, stats.answerCharacters]).toEqual([
+      { p50: 11, p95: 11, max: 11 },
+      { p50: 9, p95: 9, max: 1110 },
+    ]);
+  }
+});
+
+test.each(["utf-16le", "utf-16be"])(
+  "%s without a byte order mark is told as such",
+  async (name) => {
+    const bytes = Buffer.from(`[{"prompt": "a", "completion": "b é €"}]`, "utf16le");
+    const refused = check(write("wide.json", name === "utf-16le" ? bytes : bytes.swap16()));
+    await expect(refused).rejects.toMatchObject({
+      code: "E_DATASET_ENCODING",
+      message: "wide.json looks like UTF-16, not UTF-8",
+      hint: expect.stringContaining(`iconv -f ${name.toUpperCase()} -t UTF-8`) as string,
+    });
+  },
+);
+
+test("what stands before a row that is too long is counted, by threads too", async () => {
+  const name = write("endless.jsonl", `${lines}\n{"question": "${"x".repeat(66 << 20)}`);
+  for (const threadsFrom of [0, Infinity]) {
+    const { rows: found, problems } = await check(name, { threadsFrom });
+    expect(found.total).toBe(60);
+    const [place] = problems.find(({ code }) => code === "unreadable")!.places;
+    expect([place!.line, place!.column]).toEqual([61, 1]);
+  }
+});

@@ -25,7 +25,7 @@ import type { Place } from "./rules/findings.ts";
 import type { PartResult } from "./rules/part.ts";
 import { Prefixes } from "./rules/prefixes.ts";
 import type { CheckerSettings } from "./rules/row-checker.ts";
-import { lengthBins, percentiles } from "./rules/stats.ts";
+import { addLengths, noLengths, percentiles } from "./rules/stats.ts";
 import { RowTable } from "./rules/table.ts";
 
 export interface CheckOptions extends LevelSettings {
@@ -86,8 +86,8 @@ class Check {
   readonly #table = new RowTable();
   readonly #prefixes = new Prefixes();
   readonly #bad = new Set<number>();
-  readonly #promptLengths = new Uint32Array(lengthBins);
-  readonly #answerLengths = new Uint32Array(lengthBins);
+  readonly #promptLengths = noLengths();
+  readonly #answerLengths = noLengths();
   readonly #names = new Set<string>();
   #turns = 0;
   #ungrouped = 0;
@@ -193,10 +193,8 @@ class Check {
     for (const index of part.bad) this.#bad.add(open.firstRow + open.rows + index);
     this.#table.append(part, lines);
     this.#prefixes.add(part.prefixes, part.answers);
-    for (let bin = 0; bin < lengthBins; bin++) {
-      this.#promptLengths[bin]! += part.promptLengths[bin]!;
-      this.#answerLengths[bin]! += part.answerLengths[bin]!;
-    }
+    addLengths(this.#promptLengths, part.promptLengths);
+    addLengths(this.#answerLengths, part.answerLengths);
     this.#turns += part.turns;
     this.#ungrouped += part.ungrouped;
     if (this.#names.size < 1000) for (const name of part.names) this.#names.add(name);

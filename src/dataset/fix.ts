@@ -1,7 +1,7 @@
 import { access, link, rm } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { MoxiError } from "../base/errors.ts";
-import { plural, printable } from "../base/format.ts";
+import { plural, printableName } from "../base/format.ts";
 import { isRecord } from "../base/json.ts";
 import { checkDataset } from "./check.ts";
 import type { CheckOptions } from "./check.ts";
@@ -54,7 +54,7 @@ export async function fixDataset(options: FixOptions): Promise<FixResult> {
   const diff = await LineWriter.create(temporary[1]!);
   let [index, kept, mended] = [0, 0, 0];
   try {
-    await diff.write(`--- ${printable(basename(from))}\n+++ ${printable(basename(file))}`);
+    await diff.write(`--- ${printableName(basename(from))}\n+++ ${printableName(basename(file))}`);
     for (const { path, name, layout } of check.files) {
       const source = await Source.open(path, options.cwd, name);
       try {
@@ -149,8 +149,8 @@ async function refuseExisting(path: string): Promise<void> {
     () => false,
   );
   if (!there) return;
-  throw new MoxiError("E_USAGE", `${printable(path)} is there already`, {
+  throw new MoxiError("E_USAGE", `${printableName(path)} is there already`, {
     hint: "name another new file with --out FILE, or move this one away",
-    place: { file: printable(path) },
+    place: { file: printableName(path) },
   });
 }

@@ -10,6 +10,16 @@ export function hideSecrets(text: string): string {
   return secretSigns.test(text) ? hideLongPieces(text) : text;
 }
 
+/** Where a text has pieces from `start` to `end` that may be secrets. */
+export function longPieces(text: string, start: number, end: number): [number, number][] {
+  const found = text.slice(start, end).matchAll(longPiece);
+  return Array.from(found, ({ 0: piece, index }) => {
+    // The end of a sentence is none of it.
+    const size = piece.replace(/[.:!?]+$/, "").length;
+    return [start + index, start + index + size];
+  });
+}
+
 /** The same for a text whose beginning is not there, and may have been the sign: four characters stay of each. */
 export function hideLongPieces(text: string): string {
   return text.replace(longPiece, (piece) => `${piece.slice(0, 4)}...`);

@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { datasetInfo, downloadFile, HubApiError, listFiles } from "@huggingface/hub";
 import { MoxiError } from "../base/errors.ts";
-import { formatBytes, printable } from "../base/format.ts";
+import { formatBytes, printable, printableName } from "../base/format.ts";
 import type { Host } from "../base/host.ts";
 import { rowsEnding } from "./read/files.ts";
 
@@ -69,7 +69,7 @@ export async function fetchHubDataset(dataset: HubDataset, options: HubOptions):
       const file = join(folder, safe(entry.path));
       const known = await stat(file).catch(() => undefined);
       if (known?.size === entry.size) continue;
-      const text = `fetching ${printable(entry.path)} (${formatBytes(entry.size)})`;
+      const text = `fetching ${printableName(entry.path)} (${formatBytes(entry.size)})`;
       host.notify({ type: "task", id: "dataset", state: "progress", text });
       const blob = await downloadFile({ repo, path: entry.path, revision: sha, ...shared });
       if (blob === null) throw new TypeError("a listed file that is not there");

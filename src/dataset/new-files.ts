@@ -3,7 +3,7 @@ import { mkdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { randomBytes } from "node:crypto";
 import { MoxiError } from "../base/errors.ts";
-import { printable } from "../base/format.ts";
+import { printableName } from "../base/format.ts";
 import { LineWriter } from "./write.ts";
 
 /**
@@ -17,7 +17,7 @@ export async function writeNewFiles<T>(
 ): Promise<T> {
   const taken = paths.find((path) => existsSync(path));
   if (taken !== undefined) {
-    throw new MoxiError("E_USAGE", `${printable(taken)} is there already`, {
+    throw new MoxiError("E_USAGE", `${printableName(taken)} is there already`, {
       hint: "move it away, or name another place with --out",
       place: { file: taken },
     });

@@ -44,7 +44,7 @@ export interface CheckedFile {
 export interface DatasetStats {
   readonly bytes: number;
   readonly turns: number;
-  /** In characters, rounded up by at most a fifth. */
+  /** In characters; half and 95 % are rounded up by at most a fifth, the longest is exact. */
   readonly promptCharacters: Lengths;
   readonly answerCharacters: Lengths;
 }

@@ -239,7 +239,7 @@ function files(): Case[] {
     ),
     file("UTF-16, little", "E_DATASET_ENCODING", utf16(`\ufeff${lines}`)),
     file("UTF-16, big", "E_DATASET_ENCODING", utf16(`\ufeff${lines}`).swap16()),
-    file("UTF-16 without a mark", "nul-byte", utf16(lines)),
+    file("UTF-16 without a mark", "E_DATASET_ENCODING", utf16(lines)),
     file("UTF-32", "E_DATASET_ENCODING", Buffer.from([0xff, 0xfe, 0, 0, 0x7b, 0, 0, 0])),
     file("a mark", "ok", `\ufeff${lines}`),
     file("a mark before an array", "ok", `\ufeff${array}`, "json"),

@@ -23,11 +23,12 @@ export function checkLines(
   );
   const { promptCharacters: prompt, answerCharacters: answer } = stats;
   const head = `${name}: ${check.format}, ${plural(rows.total, "row")}, ${formatBytes(stats.bytes)}`;
+  const say = (label: string, text: string) => labelled(label, text, columns, style.dim);
   return [
     ...labelled("", head, columns, style.bold),
-    ...labelled("fields      ", mapped.join(", "), columns, style.dim),
-    ...labelled("prompts     ", lengths(prompt), columns, style.dim),
-    ...labelled("answers     ", lengths(answer), columns, style.dim),
+    ...(mapped.length === 0 ? [] : say("fields      ", mapped.join(", "))),
+    ...(prompt.max === 0 ? [] : say("prompts     ", lengths(prompt))),
+    ...(answer.max === 0 ? [] : say("answers     ", lengths(answer))),
     "",
     ...problems.flatMap((problem) => problemLines(problem, columns, style)),
     ...(problems.length === 0 ? [] : [""]),
@@ -36,7 +37,7 @@ export function checkLines(
 }
 
 function lengths({ p50, p95, max }: DatasetStats["promptCharacters"]): string {
-  return `half up to ${plural(p50, "character")}, 95 % up to ${formatCount(p95)}, all up to ${formatCount(max)}`;
+  return `half up to about ${plural(p50, "character")}, 95 % up to about ${formatCount(p95)}, longest ${formatCount(max)}`;
 }
 
 export function problemLines(problem: Problem, columns: number, style: Style): string[] {

@@ -28,6 +28,7 @@ const show: DataShow = {
     {
       tokens: 18,
       learned: 4,
+      secrets: [],
       segments: [
         control("<|im_start|>"),
         segment("user\nWhat is\tit? \u001b[31mred\u202e \n"),

@@ -30,6 +30,11 @@ export function dataShowLines(show: DataShow, options: Options): string[] {
   const cut = sequences.some(({ segments }) => segments.some((segment) => segment.cut));
   const legend = `+ learned   ${cut ? "x behind the limit   " : ""}(nothing) only seen   «…» a control token   · ↵ → blank, line break, tab`;
   lines.push(...labelled("", legend, columns, style.dim));
+  const secrets = new Set(sequences.flatMap((sequence) => sequence.secrets));
+  if (secrets.size > 0) {
+    const hidden = `values of the kind ${[...secrets].join(", ")} are not shown; their tokens are counted, and the model would learn them`;
+    lines.push(...labelled("secret  ", hidden, columns, style.yellow));
+  }
   for (const why of estimates) {
     lines.push(...labelled("estimate  ", printable(why), columns, style.yellow));
   }

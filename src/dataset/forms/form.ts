@@ -8,7 +8,7 @@ import { adaptShareGpt } from "./sharegpt.ts";
 
 /** The form of the rows of a file, as plain data: workers get it too. */
 export type Form =
-  | { readonly kind: "chat"; readonly field: string }
+  | { readonly kind: "chat"; readonly field: string; readonly assumed?: true }
   | { readonly kind: "sharegpt"; readonly field: string }
   | { readonly kind: "alpaca" }
   | ({ readonly kind: "columns" } & Columns)
@@ -118,7 +118,7 @@ function adapted_(form: Form, row: Fields): Fields {
 export function formName(form: Form): string {
   switch (form.kind) {
     case "chat":
-      return "chat rows";
+      return form.assumed ? "rows of no known form" : "chat rows";
     case "sharegpt":
       return "ShareGPT rows";
     case "alpaca":
@@ -136,6 +136,7 @@ export function formName(form: Form): string {
 export function mappingOf(form: Form): Readonly<Record<string, string>> {
   switch (form.kind) {
     case "chat":
+      return form.assumed ? {} : { [form.field]: "messages" };
     case "sharegpt":
       return { [form.field]: "messages" };
     case "alpaca":

@@ -20,5 +20,5 @@ export async function sampleForm(source: Source, layout: Layout): Promise<Form> 
   } catch (error) {
     if (!isMoxiError(error)) throw error; // The check tells it, with what stands before it.
   }
-  return vote.winner ?? { kind: "chat", field: "messages" };
+  return vote.winner ?? { kind: "chat", field: "messages", assumed: true };
 }

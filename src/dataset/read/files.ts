@@ -1,7 +1,7 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { MoxiError } from "../../base/errors.ts";
-import { printable } from "../../base/format.ts";
+import { printableName } from "../../base/format.ts";
 import { emptyDataset, statDataset } from "./source.ts";
 
 /** A file of a dataset. */
@@ -35,7 +35,7 @@ const maxDepth = 32;
 export async function findFiles(path: string, cwd: string): Promise<DatasetFiles> {
   const absolute = resolve(cwd, path);
   const name = nameFrom(cwd, path);
-  const shown = printable(name);
+  const shown = printableName(name);
   const kind = await statDataset(path, absolute, shown);
   if (kind.isFile()) return { files: [{ path: absolute, name }], skipped: [] };
   if (!kind.isDirectory()) {

@@ -62,6 +62,13 @@ export async function readLayout(source: Source): Promise<Layout> {
       place: { file: source.name, line: 1, column: 1 },
     });
   }
+  const order = orderOfHalves(head);
+  if (order !== undefined) {
+    throw new MoxiError("E_DATASET_ENCODING", `${source.name} looks like UTF-16, not UTF-8`, {
+      hint: `save it as UTF-8, e.g. with iconv -f UTF-16${order} -t UTF-8 FILE > NEW-FILE`,
+      place: { file: source.name, line: 1, column: 1 },
+    });
+  }
   refuseStranger(source, bytes);
   const start = bytes.startsWith("\xef\xbb\xbf") ? 3 : 0;
   const { first, offset } = await firstCharacter(source, start);
@@ -79,6 +86,17 @@ export async function readLayout(source: Source): Promise<Layout> {
       'a dataset is [{"instruction": ..., "output": ...}, ...], or one such object a line, or a table with a line of names',
     ),
   );
+}
+
+/** UTF-16 without a byte order mark: of mostly Latin text every other byte is NUL. */
+function orderOfHalves(head: Buffer): "LE" | "BE" | undefined {
+  const nuls: [number, number] = [0, 0];
+  const looked = Math.min(head.length, 1024) & ~1;
+  for (let at = 0; at < looked; at++) if (head[at] === 0) nuls[at & 1]! += 1;
+  const [even, odd] = nuls;
+  if (looked < 4 || Math.max(even, odd) < looked / 4 || Math.min(even, odd) > looked / 64)
+    return undefined;
+  return odd > even ? "LE" : "BE";
 }
 
 async function firstCharacter(source: Source, start: number) {

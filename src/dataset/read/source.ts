@@ -2,7 +2,7 @@ import { open, readdir, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { MoxiError, systemCode } from "../../base/errors.ts";
-import { nearestName, printable } from "../../base/format.ts";
+import { nearestName, printableName } from "../../base/format.ts";
 import { compressionOf, decompress } from "./archive.ts";
 import type { Compression } from "./archive.ts";
 
@@ -46,7 +46,7 @@ export class Source {
    * @throws MoxiError E_DATASET_MISSING, E_DATASET_NOT_A_FILE, E_DATASET_EMPTY, E_PERMISSION
    */
   static async open(path: string, cwd: string, shown = path): Promise<Source> {
-    const name = printable(shown);
+    const name = printableName(shown);
     const place = { file: name };
     const absolute = resolve(cwd, path);
     const kind = await statDataset(path, absolute, name);
@@ -157,7 +157,7 @@ export async function statDataset(path: string, absolute: string, name: string) 
 async function missingHint(path: string, absolute: string): Promise<string> {
   const names = await readdir(dirname(absolute)).catch(() => []);
   const near = nearestName(basename(absolute), names);
-  if (near !== undefined) return `did you mean ${printable(near)}, in the same folder?`;
+  if (near !== undefined) return `did you mean ${printableName(near)}, in the same folder?`;
   if (path !== defaultDatasetPath) return "name your file with --dataset FILE";
   return `put your rows there ([{"instruction": ..., "input": ..., "output": ...}, ...]), or name your file with --dataset FILE; in a clone of Moxi, node examples/readme-writer/build.ts makes an example`;
 }

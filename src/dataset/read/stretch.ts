@@ -1,5 +1,6 @@
 import { readSync } from "node:fs";
 import { maxRowBytes, tooLong } from "./partial-row.ts";
+import type { Unreadable } from "./unreadable.ts";
 
 /** The rows of a file of lines that begin between two of its bytes: whoever checks them reads them. */
 export interface Stretch {
@@ -14,6 +15,8 @@ export interface Lines {
   readonly from: number;
   /** Where the bytes begin in the file. */
   readonly offset: number;
+  /** Behind them begins a line of more than 64 MiB. */
+  readonly unreadable?: Unreadable;
 }
 
 /** Bytes and what is read of the file for them stay in a core's own cache. */
@@ -33,7 +36,6 @@ export function* stretchesOf(start: number, end: number): Generator<Stretch> {
  *
  * @param start where the file's first line begins
  * @param room for a stretch and then some; only longer lines get memory of their own
- * @throws Unreadable where a line of more than 64 MiB begins
  */
 export function readStretch(
   file: number,
@@ -69,7 +71,10 @@ function readLong(file: number, head: Buffer, offset: number): Lines {
   const pieces = [lines.subarray(begin)];
   let position = offset + lines.length;
   for (;;) {
-    if (position - offset - begin > maxRowBytes) throw tooLong(offset + begin, pieces);
+    if (position - offset - begin > maxRowBytes) {
+      const unreadable = tooLong(offset + begin, pieces);
+      return { bytes: lines.subarray(0, begin), from: 0, offset, unreadable };
+    }
     const piece = Buffer.allocUnsafe(pieceBytes);
     const read = piece.subarray(0, fill(file, piece, position));
     const found = read.indexOf(lineFeed);

@@ -1,7 +1,8 @@
 import { sketchBytes } from "../kernel/kernel.ts";
 import { Findings } from "./findings.ts";
 import type { FindingsPart } from "./findings.ts";
-import { binOf, lengthBins } from "./stats.ts";
+import { countLength, noLengths } from "./stats.ts";
+import type { LengthBins } from "./stats.ts";
 
 /**
  * What some rows of a file hold, as plain data: workers send it. Arrays have an entry a row, and room
@@ -23,8 +24,8 @@ export interface PartResult extends FindingsPart {
   readonly answers: number;
   /** How each answer begins, as a hash; short ones have none. */
   readonly prefixes: Uint32Array;
-  readonly promptLengths: Uint32Array;
-  readonly answerLengths: Uint32Array;
+  readonly promptLengths: LengthBins;
+  readonly answerLengths: LengthBins;
   readonly turns: number;
   readonly ungrouped: number;
   readonly names: ReadonlySet<string>;
@@ -41,8 +42,8 @@ export class Part extends Findings {
   sketches: Uint8Array;
   splitKeys: BigUint64Array | null;
   answers = 0;
-  readonly promptLengths = new Uint32Array(lengthBins);
-  readonly answerLengths = new Uint32Array(lengthBins);
+  readonly promptLengths = noLengths();
+  readonly answerLengths = noLengths();
   turns = 0;
   ungrouped = 0;
   readonly names = new Set<string>();
@@ -93,8 +94,8 @@ export class Part extends Findings {
   }
 
   countLengths(prompt: number, answer: number): void {
-    this.promptLengths[binOf(prompt)]! += 1;
-    this.answerLengths[binOf(answer)]! += 1;
+    countLength(this.promptLengths, prompt);
+    countLength(this.answerLengths, answer);
   }
 
   result(): PartResult {

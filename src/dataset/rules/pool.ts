@@ -18,7 +18,7 @@ export type Work = Parcel | Stretch;
 export interface Answer {
   readonly part?: PartResult;
   readonly error?: unknown;
-  /** The error is one. */
+  /** What ends the part, and the file. */
   readonly unreadable?: Pick<Unreadable, "offset" | "message" | "hint"> | undefined;
   /** Of the parcel, to be used again. */
   readonly bytes?: Uint8Array<ArrayBuffer>;
@@ -123,13 +123,13 @@ class Pool implements Checking {
     this.#results.set(this.#load.get(worker)!.shift()!, answer);
     for (let ready; (ready = this.#results.get(this.#taken)) !== undefined; this.#taken += 1) {
       const { part, error, unreadable } = ready;
-      if (part === undefined) {
-        const { offset = -1, message, hint } = unreadable ?? {};
-        return this.#fail(message === undefined ? error : new Unreadable(offset, message, hint));
-      }
+      if (part === undefined) return this.#fail(error);
       this.#results.delete(this.#taken);
       this.#take(part);
       release(part);
+      if (unreadable === undefined) continue;
+      const { offset, message, hint } = unreadable;
+      return this.#fail(new Unreadable(offset, message, hint));
     }
     this.#wake();
   }

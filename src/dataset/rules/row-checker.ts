@@ -79,8 +79,11 @@ export class RowChecker {
     return this.#part.result();
   }
 
-  /** Rows of a file of lines. @throws Unreadable where a line is too long */
-  checkStretch({ file, start }: LinesFile, stretch: Stretch): PartResult {
+  /** Rows of a file of lines, up to what cannot be read. */
+  checkStretch(
+    { file, start }: LinesFile,
+    stretch: Stretch,
+  ): { readonly part: PartResult; readonly unreadable: Unreadable | undefined } {
     const { rows } = this.#kernel;
     const lines = readStretch(file, stretch, start, rows);
     const { bytes } = lines;
@@ -88,7 +91,7 @@ export class RowChecker {
     if (chats) this.#kernel.endRows(bytes.length);
     this.#begin(Math.ceil(bytes.length / 512));
     this.#checkLines(lines, chats);
-    return this.#part.result();
+    return { part: this.#part.result(), unreadable: lines.unreadable };
   }
 
   /** Rows of a table. */

@@ -46,9 +46,21 @@ const plainCredentials =
 
 /** The kinds of secrets in a text ("aws", "github" ...), never their values. */
 export function findSecrets(text: string): string[] {
+  return [...new Set(locateSecrets(text).map(({ kind }) => kind))];
+}
+
+export interface SecretPlace {
+  readonly kind: string;
+  /** In the text, as UTF-16 code units. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where secrets stand in a text, in its order; rules of two kinds may find the same. */
+export function locateSecrets(text: string): SecretPlace[] {
   if (!secretSigns.test(text)) return [];
   reports = [];
-  const kinds = new Set<string>();
+  const places: SecretPlace[] = [];
   const source: Source = { content: text, filePath: "row.txt", ext: ".txt", contentType: "text" };
   for (const { kind, run } of scanners) {
     const before = reports.length;
@@ -56,10 +68,10 @@ export function findSecrets(text: string): string[] {
     for (const { message, range } of reports.slice(before)) {
       if (message.messageId === "AWSAccountID") continue;
       if (isPlaceholder(text, range)) continue;
-      kinds.add(kind);
+      places.push({ kind, start: range[0], end: range[1] });
     }
   }
-  return [...kinds];
+  return places.sort((a, b) => a.start - b.start);
 }
 
 function isPlaceholder(text: string, [start, end]: readonly [number, number]): boolean {

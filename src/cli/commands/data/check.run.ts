@@ -1,5 +1,4 @@
 import { dataCheck } from "../../../api/data-check.ts";
-import { MoxiError } from "../../../base/errors.ts";
 import type { DatasetCheck } from "../../../dataset/report.ts";
 import type { Cli } from "../../cli.ts";
 import { givenSettings } from "../../flags.ts";
@@ -8,6 +7,7 @@ import { writeJson } from "../../host/json.ts";
 import { prepare, presenterFor } from "../../host/prepare.ts";
 import { checkLines } from "../../render/check.ts";
 import type { DataCheckFlags } from "./check.ts";
+import { placesOf } from "./parameters.ts";
 
 /** The exit code of a dataset with errors. */
 const badDataset = 3;
@@ -41,14 +41,4 @@ export default async function (
   }
   const lines = checkLines(check, { columns: out.columns(), style: out.style });
   out.write(lines.map((line) => `${line}\n`).join(""));
-}
-
-function placesOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (text === "all") return Infinity;
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new MoxiError("E_USAGE", "--max-places takes a whole number or all", {
-    hint: "e.g. --max-places 20",
-    place: { field: "max-places" },
-  });
 }

@@ -3,7 +3,7 @@ import type { Cli } from "../../cli.ts";
 import { bare, configFlags } from "../../flags.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import { json } from "../parameters.ts";
-import { datasetArgument } from "./parameters.ts";
+import { datasetArgument, maxPlacesFlag } from "./parameters.ts";
 import type { DatasetArgs } from "./parameters.ts";
 
 export interface DataCheckFlags {
@@ -26,13 +26,7 @@ export const check = buildCommand<DataCheckFlags & ConfigFlags, DatasetArgs, Cli
         parse: (input: string) => input,
         optional: true,
       },
-      maxPlaces: {
-        kind: "parsed",
-        brief: "places shown of each rule (5), or all",
-        placeholder: "N|all",
-        parse: (input: string) => input,
-        optional: true,
-      },
+      maxPlaces: maxPlacesFlag("places shown of each rule (5), or all"),
       sarif: {
         kind: "boolean",
         brief: "print SARIF, for code scanning",

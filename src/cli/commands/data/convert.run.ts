@@ -3,6 +3,7 @@ import { plural, printable } from "../../../base/format.ts";
 import type { Cli } from "../../cli.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import type { DataConvertFlags } from "./convert.ts";
+import { placesOf } from "./parameters.ts";
 import { rewrite } from "./rewrite.ts";
 
 export default async function (
@@ -11,6 +12,7 @@ export default async function (
   path?: string,
 ): Promise<void> {
   const { to } = flags;
+  const most = placesOf(flags.maxPlaces) ?? 5;
   await rewrite(
     this,
     flags,
@@ -22,8 +24,13 @@ export default async function (
         lines.push(`left out, as they do not fit into the format: ${plural(refused, "row")}`);
       if (leftOut > 0) lines.push(`left out, as they cannot be read: ${plural(leftOut, "row")}`);
       if (lost.length === 0) lines.push("nothing was lost");
-      for (const { what, rows: of } of lost) {
-        lines.push(`lost of ${plural(of, "row")}: ${printable(what)}`);
+      for (const { what, rows: of } of lost.slice(0, most)) {
+        lines.push(`lost of ${plural(of, "row")}: ${printable(what).replace(/\s+/g, " ")}`);
+      }
+      if (lost.length > most) {
+        lines.push(
+          `and ${plural(lost.length - most, "more loss").replace(/losss$/, "losses")}: --max-places all`,
+        );
       }
       return lines;
     },

@@ -1,15 +1,16 @@
 import { buildCommand } from "@stricli/core";
 import type { Cli } from "../../cli.ts";
-import { bare, configFlags } from "../../flags.ts";
+import { bare, someConfigFlags } from "../../flags.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import { json } from "../parameters.ts";
-import { datasetArgument, outFlag } from "./parameters.ts";
+import { datasetArgument, maxPlacesFlag, outFlag } from "./parameters.ts";
 import type { DatasetArgs } from "./parameters.ts";
 
 export interface DataConvertFlags {
   readonly json: boolean;
   readonly to: "chat" | "openai" | "prompt" | "alpaca" | "sharegpt" | "text";
   readonly out?: string;
+  readonly maxPlaces?: string;
 }
 
 export const convert = buildCommand<DataConvertFlags & ConfigFlags, DatasetArgs, Cli>({
@@ -17,13 +18,14 @@ export const convert = buildCommand<DataConvertFlags & ConfigFlags, DatasetArgs,
   parameters: {
     positional: datasetArgument,
     flags: bare({
-      ...configFlags,
+      ...someConfigFlags("dataset", "columns", "skipBadRows", "split.groupBy"),
       to: {
         kind: "enum",
         values: ["chat", "openai", "prompt", "alpaca", "sharegpt", "text"],
         brief: "chat, openai, prompt, alpaca, sharegpt or text",
       },
       out: outFlag("FILE", "the new file (NAME.FORMAT.jsonl beside the dataset)"),
+      maxPlaces: maxPlacesFlag("kinds of losses shown (5), or all"),
       json,
     }),
   },

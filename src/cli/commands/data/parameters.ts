@@ -1,5 +1,7 @@
 // What the commands about datasets share.
 
+import { MoxiError } from "../../../base/errors.ts";
+
 export type DatasetArgs = [path?: string];
 
 export const datasetArgument = {
@@ -23,3 +25,24 @@ export const outFlag = (placeholder: string, brief: string) =>
     parse: (input: string) => input,
     optional: true,
   }) as const;
+
+/** `--max-places`: how much of what is alike is shown. */
+export const maxPlacesFlag = (brief: string) =>
+  ({
+    kind: "parsed",
+    brief,
+    placeholder: "N|all",
+    parse: (input: string) => input,
+    optional: true,
+  }) as const;
+
+/** What `--max-places` says; undefined if it is not given. @throws MoxiError E_USAGE */
+export function placesOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (text === "all") return Infinity;
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new MoxiError("E_USAGE", "--max-places takes a whole number or all", {
+    hint: "e.g. --max-places 20",
+    place: { field: "max-places" },
+  });
+}

@@ -1,5 +1,5 @@
 import type { Context } from "../../../api/context.ts";
-import { printable } from "../../../base/format.ts";
+import { printableName } from "../../../base/format.ts";
 import type { Cli } from "../../cli.ts";
 import { givenSettings } from "../../flags.ts";
 import type { ConfigFlags } from "../../flags.ts";
@@ -32,7 +32,7 @@ export async function rewrite<Result extends object>(
   const result = await prepare(cli, presenter, () => act(context, options));
   presenter.close();
   if (flags.json) return writeJson(out, { formatVersion: 1, ...result });
-  const shown = (file: string) => printable(pathText(file, context.cwd));
+  const shown = (file: string) => printableName(pathText(file, context.cwd));
   out.write(
     lines(result, shown)
       .map((line) => `${line}\n`)

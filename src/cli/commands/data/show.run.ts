@@ -12,17 +12,18 @@ export default async function (
   this: Cli,
   flags: DataShowFlags & ConfigFlags,
   row?: string,
+  path?: string,
 ): Promise<void> {
   const { out } = this.terminal;
   if (row !== undefined && !/^[1-9]\d{0,11}$/.test(row)) {
     throw new MoxiError("E_USAGE", "a row is named by its number", {
-      hint: "rows are counted from 1: moxi data show 12; another file is given with --dataset",
+      hint: "rows are counted from 1: moxi data show 12, or moxi data show 12 FILE",
       place: { field: "row" },
     });
   }
   const presenter = presenterFor(this, { json: false });
   const context = this.context(flags.json ? undefined : presenter);
-  const options = { row: row === undefined ? 1 : Number(row), flags: givenSettings(flags) };
+  const options = { row: Number(row ?? 1), path, flags: givenSettings(flags) };
   const shown = await prepare(this, presenter, () => dataShow(context, options));
   presenter.close();
   if (flags.json) return writeJson(out, { formatVersion: 1, ...shown });

@@ -3,12 +3,13 @@ import type { Cli } from "../../cli.ts";
 import { bare, configFlags } from "../../flags.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import { json } from "../parameters.ts";
+import { datasetArgument } from "./parameters.ts";
 
 export interface DataShowFlags {
   readonly json: boolean;
 }
 
-export const show = buildCommand<DataShowFlags & ConfigFlags, [row?: string], Cli>({
+export const show = buildCommand<DataShowFlags & ConfigFlags, [row?: string, path?: string], Cli>({
   loader: () => import("./show.run.ts"),
   parameters: {
     positional: {
@@ -20,6 +21,7 @@ export const show = buildCommand<DataShowFlags & ConfigFlags, [row?: string], Cl
           parse: (input: string) => input,
           optional: true,
         },
+        ...datasetArgument.parameters,
       ],
     },
     flags: bare({ ...configFlags, json }),

@@ -1,6 +1,6 @@
 import { buildCommand } from "@stricli/core";
 import type { Cli } from "../../cli.ts";
-import { bare, configFlags } from "../../flags.ts";
+import { bare, someConfigFlags } from "../../flags.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import { json } from "../parameters.ts";
 import { datasetArgument, outFlag } from "./parameters.ts";
@@ -16,7 +16,7 @@ export const split = buildCommand<DataSplitFlags & ConfigFlags, DatasetArgs, Cli
   parameters: {
     positional: datasetArgument,
     flags: bare({
-      ...configFlags,
+      ...someConfigFlags("dataset", "columns", "skipBadRows", "split"),
       out: outFlag("FOLDER", "the folder for both files (the dataset's)"),
       json,
     }),
