@@ -20,16 +20,40 @@ export interface Look {
   readonly quotas: QuotaFacts | undefined;
 }
 
-/** Asks an account everything that a run needs to know of it and that its plan does not change. Reads only. */
+/**
+ * Asks an account everything that a run needs to know of it and that its plan does not change. Reads
+ * only. All that is independent is asked at once, whose account it is among it: the role's name tells
+ * that already, and where the credentials are of another one, all is asked again for that.
+ */
 export async function lookAtAccount(aws: Aws, place: Place): Promise<Look> {
-  const { check, identity } = await checkIdentity(aws);
+  const whose = checkIdentity(aws);
+  const guess = place.roleArn.split(":")[4]!;
+  const guessed = lookInto(aws, place, guess, whose);
+  const { check, identity } = await whose;
   if (identity === undefined) return { checks: [check], quotas: undefined };
-  const { account, arn } = identity;
+  const { account } = identity;
+  const look = await (account === guess ? guessed : lookInto(aws, place, account, whose));
+  return { ...look, checks: [check, ...look.checks] };
+}
+
+async function lookInto(
+  aws: Aws,
+  place: Place,
+  account: string,
+  whose: ReturnType<typeof checkIdentity>,
+): Promise<Look> {
   const key = checkKey(place, account);
-  const you = { name: "your permissions", who: arn.split(":").at(-1)!, arn };
-  const it = { name: "role permissions", who: "the role", arn: place.roleArn };
-  const yourRights = checkPermissions(aws, you, submitterGrants(place, account));
-  const mayList = yourRights.then(({ lacking }) => lacking && !lacking.has("s3:ListBucket"));
+  const it = { name: "role permissions", who: "the role", arn: place.roleArn, isSession: false };
+  const yourRights = whose.then(({ identity }) => {
+    if (identity === undefined) return undefined;
+    const { arn } = identity;
+    const who = arn.split(":").at(-1)!;
+    const you = { name: "your permissions", who, arn, isSession: arn.includes(":role/") };
+    return checkPermissions(aws, you, submitterGrants(place, account));
+  });
+  const mayList = yourRights.then(
+    (rights) => rights?.lacking && !rights.lacking.has("s3:ListBucket"),
+  );
   const [role, bucket, yours, theirs, quotas, image] = await Promise.all([
     checkRole(aws, place, account),
     checkBucket(aws, place, account, mayList),
@@ -40,8 +64,8 @@ export async function lookAtAccount(aws: Aws, place: Place): Promise<Look> {
   ]);
   // Of a role that is not there nobody knows what it may: one failure is enough.
   const rights = role.result === "failed" && theirs.lacking === undefined ? [] : [theirs.check];
-  const keys = key === undefined ? [] : [key];
-  return { checks: [check, role, bucket, yours.check, ...rights, ...keys, image], quotas };
+  const checks = [role, bucket, yours?.check, ...rights, key, image];
+  return { checks: checks.filter((check) => check !== undefined), quotas };
 }
 
 /**

@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MoxiError } from "../base/errors.ts";
@@ -38,6 +38,6 @@ export async function hashTrainer({
     if (/\.(?:py|jinja|json)$/.test(entry)) names.push(`moxi_train/${entry.replaceAll("\\", "/")}`);
   }
   const files: Record<string, string> = {};
-  for (const name of names) files[name] = sha256(await readFile(join(folder, name)));
+  for (const name of names) files[name] = sha256(readFileSync(join(folder, name)));
   return { code: hashJson(files), lock: (await readLocks(lockFile)).hash };
 }

@@ -1,3 +1,5 @@
+import { NodeHttpHandler } from "@smithy/node-http-handler";
+import { createAgents } from "./agents.ts";
 import { credentialSource } from "./credentials.ts";
 import type { CredentialSource } from "./credentials.ts";
 import type { Doing } from "./errors.ts";
@@ -99,10 +101,6 @@ async function clientConfig(
   serviceId: string,
   { settings, credentials, closers, signal }: ConfigParts,
 ) {
-  const [{ NodeHttpHandler }, { createAgents }] = await Promise.all([
-    import("@smithy/node-http-handler"),
-    import("./agents.ts"),
-  ]);
   const { http, https } = createAgents(settings.network);
   closers.push(() => {
     http.destroy();

@@ -92,14 +92,17 @@ export async function openSageMaker(parts: ClientParts) {
     /** The names of the jobs that have not ended, anybody's in this account and region. */
     running: (): Promise<string[]> =>
       parts.attempt("list the training jobs", async () => {
-        const found: string[] = [];
-        for (const StatusEquals of ["InProgress", "Stopping"] as const) {
+        const inState = async (StatusEquals: "InProgress" | "Stopping") => {
+          const names: string[] = [];
           const pages = paginateListTrainingJobs({ client }, { StatusEquals, MaxResults: 100 });
           for await (const { TrainingJobSummaries = [] } of pages) {
-            for (const { TrainingJobName } of TrainingJobSummaries) found.push(TrainingJobName!);
+            for (const { TrainingJobName } of TrainingJobSummaries) names.push(TrainingJobName!);
           }
-        }
-        return found;
+          return names;
+        };
+        const found = await Promise.all([inState("InProgress"), inState("Stopping")]);
+        // One may have gone over while both were asked.
+        return [...new Set(found.flat())];
       }),
 
     /** Jobs whose names contain a text, the newest first, as they are read: a page of them is one request. */

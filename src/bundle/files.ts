@@ -1,11 +1,11 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { readFileSync } from "node:fs";
 import { lstat, readdir, readFile, realpath } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import ignore from "ignore";
 import type { Ignore } from "ignore";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { printable } from "../base/format.ts";
+import { sha256 } from "../base/hash.ts";
 
 /** A file to be sent. */
 export interface SourceFile {
@@ -25,7 +25,7 @@ export async function codeFiles(trainer: string): Promise<SourceFile[]> {
   const names = await readdir(join(trainer, "moxi_train"), { recursive: true });
   const modules = names.filter((name) => /\.(?:py|jinja|json)$/.test(name)).sort();
   const paths = ["bootstrap.py", ...modules.map((name) => join("moxi_train", name))];
-  return Promise.all(paths.map((path) => describe(path, join(trainer, path))));
+  return paths.map((path) => describe(path, join(trainer, path)));
 }
 
 /** What no run needs and what is nobody's business, whether or not .gitignore names it. */
@@ -40,8 +40,8 @@ const always = [".git", ".moxi", "node_modules", "__pycache__", ".venv", ".env",
 export async function userFiles(folder: string, paths: readonly string[]): Promise<SourceFile[]> {
   const root = await realpath(folder);
   const found = new Map<string, SourceFile>();
-  const add = async (path: string) => {
-    const file = await describe(path, join(root, path));
+  const add = (path: string) => {
+    const file = describe(path, join(root, path));
     if ((found.get(file.path)?.source ?? file.source) !== file.source) {
       throw refused(path, "has the same name as another file, on some machines", "rename one");
     }
@@ -53,11 +53,11 @@ export async function userFiles(folder: string, paths: readonly string[]): Promi
       throw refused(name, "lies outside the project's folder", "copy it into the project");
     }
     const kind = await kindOf(join(root, path), name);
-    if (kind === "file") await add(path);
+    if (kind === "file") add(path);
     else {
       let count = 0;
       for await (const file of walk(root, path, await rulesAbove(root, path))) {
-        await add(file);
+        add(file);
         count += 1;
       }
       if (count === 0) {
@@ -139,18 +139,14 @@ function slashes(path: string): string {
   return sep === "/" ? path : path.replaceAll(sep, "/");
 }
 
-async function describe(name: string, source: string): Promise<SourceFile> {
+function describe(name: string, source: string): SourceFile {
   const path = slashes(name).normalize("NFC");
   if (printable(path) !== path || /[\n\t\\]/.test(path)) {
     throw refused(name, "has a name that cannot be sent", "rename it");
   }
-  const hash = createHash("sha256");
-  let size = 0;
-  for await (const chunk of createReadStream(source) as AsyncIterable<Buffer>) {
-    hash.update(chunk);
-    size += chunk.length;
-  }
-  return { path, source, size, sha256: hash.digest("hex") };
+  // At once: handing a small file to another thread takes longer, and there are dozens.
+  const bytes = readFileSync(source);
+  return { path, source, size: bytes.length, sha256: sha256(bytes) };
 }
 
 function refused(path: string, what: string, hint: string): MoxiError {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { basename, dirname, extname } from "node:path";
 import { MoxiError } from "../base/errors.ts";
@@ -42,7 +43,7 @@ export async function scanForSecrets(
         place: { file: source },
       });
     }
-    const bytes = await readFile(source);
+    const bytes = readFileSync(source);
     // Binary files hold text too, and UTF-16 is text with a zero in every second byte.
     const content = bytes.includes(0)
       ? bytes.toString("latin1").replaceAll("\0", "")

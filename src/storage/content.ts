@@ -1,4 +1,4 @@
-import { formatCount } from "../base/format.ts";
+import { plural } from "../base/format.ts";
 import { sha256 } from "../base/hash.ts";
 import type { Aws } from "../aws/aws.ts";
 import { hashFiles } from "./hashes.ts";
@@ -68,7 +68,8 @@ export interface FoundContent {
   readonly sha: string;
   /** The prefix without the hash. */
   readonly base: string;
-  readonly files: number;
+  /** In words: "rows". */
+  readonly what: string;
   readonly missing: readonly LocalFile[];
 }
 
@@ -76,8 +77,9 @@ export interface FoundContent {
 export async function findContent(
   aws: Aws,
   files: readonly ContentFile[],
-  options: Pick<ContentOptions, "bucket" | "prefix" | "cacheFile" | "clock">,
+  options: Pick<ContentOptions, "bucket" | "prefix" | "cacheFile" | "clock" | "what">,
 ): Promise<FoundContent> {
+  const { what = plural(files.length, "file") } = options;
   const { sha, hashed, prefix } = await hashContent(files, options);
   const s3 = await aws.s3();
   const listed = await s3.list(options.bucket, prefix);
@@ -87,24 +89,35 @@ export async function findContent(
     const key = `${prefix}${name}`;
     return there.get(key) === stamp.size ? [] : [{ path, key, stamp }];
   });
-  return { prefix, sha, base: options.prefix, files: files.length, missing };
+  return { prefix, sha, base: options.prefix, what, missing };
 }
 
-/** Sends what S3 lacks. */
-export async function sendContent(
+export interface Sent {
+  readonly files: number;
+  readonly bytes: number;
+  /** Waits for the housekeeping, which nobody else has to wait for and which never fails. */
+  tidied(): Promise<unknown>;
+}
+
+/** Sends what S3 lacks of several contents, all of it over the same connections. */
+export async function sendContents(
   aws: Aws,
-  content: FoundContent,
-  options: Omit<UploadOptions, "ifAbsent">,
-): Promise<Content> {
-  const { prefix, sha, files, missing } = content;
-  if (missing.length === 0) {
-    const text = `${formatCount(files)} ${files === 1 ? "file is" : "files are"} in S3 already`;
+  contents: readonly FoundContent[],
+  options: Omit<UploadOptions, "ifAbsent" | "what">,
+): Promise<Sent> {
+  const lacking = contents.filter(({ missing }) => missing.length > 0);
+  const there = contents.filter(({ missing }) => missing.length === 0).map(({ what }) => what);
+  if (there.length > 0) {
+    const text = `in S3 already: ${there.join(", ")}`;
     options.host.notify({ type: "task", id: "upload", state: "done", text });
-    return { prefix, sha, sentFiles: 0, sentBytes: 0 };
   }
-  const sent = await upload(aws, missing, { ...options, ifAbsent: true });
-  await giveUpStale(aws, content.base, options);
-  return { prefix, sha, sentFiles: sent.files, sentBytes: sent.bytes - sent.resumedBytes };
+  if (lacking.length === 0) return { files: 0, bytes: 0, tidied: () => Promise.resolve() };
+  const files = lacking.flatMap(({ missing }) => missing);
+  const what = `${lacking.map((one) => one.what).join(", ")} (${plural(files.length, "file")})`;
+  const sent = await upload(aws, files, { ...options, what, ifAbsent: true });
+  // Not before: the upload may have gone on with one that is as old.
+  const tidying = Promise.all(lacking.map(({ base }) => giveUpStale(aws, base, options)));
+  return { files: sent.files, bytes: sent.bytes - sent.resumedBytes, tidied: () => tidying };
 }
 
 /** Puts files under a prefix that their content names, so that the same content is never sent twice. */
@@ -113,5 +126,9 @@ export async function uploadContent(
   files: readonly ContentFile[],
   options: ContentOptions,
 ): Promise<Content> {
-  return sendContent(aws, await findContent(aws, files, options), options);
+  const content = await findContent(aws, files, options);
+  const sent = await sendContents(aws, [content], options);
+  await sent.tidied();
+  const { prefix, sha } = content;
+  return { prefix, sha, sentFiles: sent.files, sentBytes: sent.bytes };
 }

@@ -31,7 +31,7 @@ export async function hashFiles(
 ): Promise<Hashed[]> {
   const cache = await readCache(cacheFile);
   const results: Hashed[] = [];
-  let news = false;
+  const news: Record<string, Cache[string]> = {};
   const one = async (path: string): Promise<Hashed> => {
     const info = await stat(path, { bigint: true });
     const stamp = stampOf(info);
@@ -46,8 +46,7 @@ export async function hashFiles(
       throw changedError(path);
     }
     if (now.getTime() - Number(info.ctimeNs / 1_000_000n) > settledMs) {
-      cache[path] = [stamp.changed, stamp.size, sha256];
-      news = true;
+      news[path] = [stamp.changed, stamp.size, sha256];
     }
     return { sha256, stamp };
   };
@@ -61,9 +60,11 @@ export async function hashFiles(
       }
     }),
   );
-  if (news) {
+  if (Object.keys(news).length > 0) {
     await mkdir(dirname(cacheFile), { recursive: true });
-    await writeFileAtomic(cacheFile, JSON.stringify(cache));
+    // Others have written too: of one run code and rows are hashed at once.
+    const known = await readCache(cacheFile);
+    await writeFileAtomic(cacheFile, JSON.stringify({ ...known, ...news }));
   }
   return results;
 }

@@ -112,10 +112,10 @@ export async function upload(
       inLanes(small, 2 * smallAtOnce.most, (file) => putSmall(job, file), halt),
     ]);
     const resumedBytes = resumed.reduce((sum, each) => sum + each, 0);
+    const there = resumedBytes === 0 ? "" : `, ${formatBytes(resumedBytes)} were there`;
+    const whose = options.what === undefined ? "" : `${options.what}: `;
     progress.done(
-      resumedBytes === 0
-        ? `${formatBytes(bytes)} sent to s3://${bucket.name}`
-        : `${formatBytes(bytes - resumedBytes)} sent to s3://${bucket.name}, ${formatBytes(resumedBytes)} were there`,
+      `${whose}${formatBytes(bytes - resumedBytes)} sent to s3://${bucket.name}${there}`,
     );
     return { files: files.length, bytes, resumedBytes };
   } finally {

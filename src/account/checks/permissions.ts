@@ -18,7 +18,13 @@ export interface Permissions {
  */
 export async function checkPermissions(
   aws: Aws,
-  whose: { readonly name: string; readonly who: string; readonly arn: string },
+  whose: {
+    readonly name: string;
+    readonly who: string;
+    readonly arn: string;
+    /** The role's name is known from its session. */
+    readonly isSession: boolean;
+  },
   grants: readonly Grant[],
 ): Promise<Permissions> {
   const { name, who } = whose;
@@ -29,7 +35,7 @@ export async function checkPermissions(
   }
   try {
     const iam = await aws.iam();
-    arn = await withPath(iam, arn);
+    if (whose.isSession) arn = await withPath(iam, arn);
     const missing = await Promise.all(
       grants.map(async (grant) => ({ ...grant, actions: await iam.denied(arn, grant) })),
     );

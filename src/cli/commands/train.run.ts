@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { dryRun } from "../../api/dry-run.ts";
 import { train } from "../../api/train.ts";
 import type { Cli } from "../cli.ts";
@@ -42,6 +43,8 @@ export default async function (this: Cli, flags: TrainFlags & ConfigFlags): Prom
   );
   const how = created ? "created" : "attached";
   presenter.started({ how, run, previous });
+  // Whoever closes the terminal now ends this process without the end that would keep it.
+  flushCompileCache();
   const { pull } = flags;
   this.exitWith(await follow(context, this.terminal, presenter, { run, interrupt: "stop", pull }));
 }

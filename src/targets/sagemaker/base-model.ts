@@ -51,14 +51,15 @@ export async function mirrorModel(
   const { aws, bucket, host, clock, fetchModel, drafts } = options;
   const there = await whatIsThere(options, prefix);
   if (there.has(manifestName)) {
-    const text = `${model.id} is in S3 already`;
+    const text = `in S3 already: the base model ${model.id}`;
     return host.notify({ type: "task", id: "upload", state: "done", text });
   }
   const files = await filesOf(await fetchModel(model));
   const missing = files
     .filter(({ name, size }) => there.get(name) !== size)
     .map(({ name, path }) => ({ path, key: prefix + name }));
-  const sending = { bucket, host, clock, what: model.id, ifAbsent: true };
+  const what = `the base model ${model.id}`;
+  const sending = { bucket, host, clock, what, ifAbsent: true };
   await upload(aws, missing, sending);
   const manifest = join(drafts, manifestName);
   await writeFileAtomic(manifest, `${JSON.stringify(manifestOf(model, files), null, 2)}\n`);

@@ -1,6 +1,7 @@
 import { judgeAccount, lookAtAccount } from "../../account/check-account.ts";
 import type { Look } from "../../account/check-account.ts";
 import { readPrice } from "../../account/price.ts";
+import { imageParts } from "../../account/wanted.ts";
 import type { Place } from "../../account/wanted.ts";
 import type { Aws } from "../../aws/aws.ts";
 import { MoxiError } from "../../base/errors.ts";
@@ -20,7 +21,7 @@ import { fetchPart } from "./fetch.ts";
 import { keptInputs } from "./kept.ts";
 import { cloudOf } from "./limits.ts";
 import { checkPackages } from "./packages.ts";
-import { machineOf, placeOf } from "./place.ts";
+import { machineOf, placeOf, settlePlace } from "./place.ts";
 import type { Wishes } from "./place.ts";
 import { endArrived, isBeginning, readLogs, toldElsewhere } from "./read.ts";
 import { listRuns, readRecord } from "./records.ts";
@@ -78,7 +79,9 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
   const looks = new Map<string, Promise<Look>>();
 
   function lookAt(place: Place): Promise<Look> {
-    const key = JSON.stringify(place);
+    // An image that is pinned by now is the one that was looked at by its tag.
+    const { registry, repository } = imageParts(place.image) ?? {};
+    const key = JSON.stringify({ ...place, image: [registry, repository] });
     const known = looks.get(key) ?? lookAtAccount(aws, place);
     looks.set(key, known);
     return known;
@@ -89,11 +92,14 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     // Whether the job needs the token is a guess still: wrong, the account is asked again.
     const { model = toyModel } = wishes;
     const asks = model !== toyModel && !looksLikePath(model);
-    placeOf(wishes, aws)
-      .then((cloud) =>
-        Promise.all([lookAt(accountPlace(cloud, machine, asks)), price({ machine, cloud })]),
-      )
-      .catch(() => {}); // whoever asks for it is told
+    let cloud: CloudSettings;
+    try {
+      cloud = settlePlace(wishes, aws.settings.region);
+    } catch {
+      return; // whoever asks for it is told
+    }
+    const asked = [lookAt(accountPlace(cloud, machine, asks)), price({ machine, cloud })];
+    for (const each of asked) each.catch(() => {});
   }
 
   async function preflight(plan: Plan) {

@@ -30,6 +30,8 @@ export interface InputOptions {
 
 /** Files that lie in S3 under a name of their content, and the job's folders that they fill. */
 export interface Input {
+  /** In words, for who watches the upload. */
+  readonly what: string;
   readonly files: readonly ContentFile[];
   /** Ends in "/": the content's hash follows. */
   readonly prefix: string;
@@ -56,19 +58,22 @@ export async function inputsOf(
   const sides = dataset.eval === null ? { train: "train/" } : { train: "train/", eval: "eval/" };
   const inputs: Input[] = [
     {
+      what: "code",
       files: bundle.files.map(({ source, path }) => ({ path: source, name: path })),
       prefix: "moxi/code/",
       channels: { moxi: "" },
     },
-    { files: rows, prefix: "moxi/data/sft/", channels: sides },
+    { what: "rows", files: rows, prefix: "moxi/data/sft/", channels: sides },
   ];
   if (modelFolder !== null && !isMirrored) {
     const files = await modelFiles(modelFolder);
-    inputs.push({ files, prefix: "moxi/base/local/", channels: { model: "" } });
+    const channels = { model: "" };
+    inputs.push({ what: "base model", files, prefix: "moxi/base/local/", channels });
   }
   if (adapterFolder !== null) {
     const files = adapterFiles.map((name) => ({ path: join(adapterFolder, name), name }));
-    inputs.push({ files, prefix: "moxi/base/adapters/", channels: { adapter: "" } });
+    const channels = { adapter: "" };
+    inputs.push({ what: "adapter", files, prefix: "moxi/base/adapters/", channels });
   }
   return inputs;
 }

@@ -54,10 +54,19 @@ export function machineOf({ instance = defaultInstance }: Wishes): Machine {
 export async function placeOf(
   wishes: Wishes,
   aws: Asked,
-  { gated }: { readonly gated: boolean } = { gated: false },
+  model?: { readonly gated: boolean },
 ): Promise<CloudSettings> {
+  const cloud = settlePlace(wishes, aws.settings.region, model);
+  return { ...cloud, image: await pinned(cloud.image, aws) };
+}
+
+/** The same without asking anybody: the image is named as it was wished for. */
+export function settlePlace(
+  wishes: Wishes,
+  region: string,
+  { gated }: { readonly gated: boolean } = { gated: false },
+): CloudSettings {
   const { bucket, roleArn, fallbacks = [], spot = false, maxHours = 24 } = wishes;
-  const { region } = aws.settings;
   const missing = [
     ...(roleArn === undefined ? ["AWS_ARN_ROLE: the role that the training job runs as"] : []),
     ...(bucket === undefined ? ["AWS_S3_BUCKET: where data and models live"] : []),
@@ -89,7 +98,7 @@ export async function placeOf(
     mirrorModel: ours.mirrorModel ?? (gated || networkIsolation),
   };
   checkCloud(cloud, wishes.instance ?? defaultInstance);
-  return { ...cloud, image: await pinned(image, aws) };
+  return cloud;
 }
 
 async function pinned(image: string, aws: Asked): Promise<string> {

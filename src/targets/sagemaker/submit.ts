@@ -8,7 +8,7 @@ import { writeFileAtomic } from "../../base/files.ts";
 import type { Host } from "../../base/host.ts";
 import { askedMachine } from "../../run/attempt.ts";
 import type { SecretReference } from "../../run/job.ts";
-import { findContent, nameContent, sendContent } from "../../storage/content.ts";
+import { findContent, nameContent, sendContents } from "../../storage/content.ts";
 import { upload } from "../../storage/upload.ts";
 import { withLock } from "../../store/lock.ts";
 import type { Continuation, PlannedRequest, RunRef, Submission } from "../target.ts";
@@ -63,38 +63,44 @@ async function sendAndCreate(
   // First: what may not be stored must not cost an upload of gigabytes.
   const secrets = await secretsOf(aws, submission, variables);
   await sendSecrets(aws, submission, secrets, variables);
-  const channels =
-    "kept" in submission
-      ? submission.kept.map(({ name, place }) => ({ name, prefix: place }))
-      : await sendInputs(submission, options);
+  const { channels, tidied } =
+    "kept" in submission ? keptInputs(submission) : await sendInputs(submission, options);
   await sendRun(submission, options, channels, secrets, first);
   await create(submission, requestFor(submission, channels, options), await aws.sagemaker());
+  await tidied();
+}
+
+interface SentInputs {
+  readonly channels: readonly Channel[];
+  /** Waits for the housekeeping, which the job does not wait for. */
+  tidied(): Promise<unknown>;
+}
+
+function keptInputs({ kept }: Continuation): SentInputs {
+  const channels = kept.map(({ name, place }) => ({ name, prefix: place }));
+  return { channels, tidied: () => Promise.resolve() };
 }
 
 /** Brings to S3 what is not there: code, rows and models. */
-async function sendInputs(submission: Submission, options: SubmitOptions): Promise<Channel[]> {
+async function sendInputs(submission: Submission, options: SubmitOptions): Promise<SentInputs> {
   const { aws, host, clock, cache, fetchModel } = options;
   const bucket = { name: cloudOf(submission).bucket };
   const cacheFile = join(cache, "uploaded.json");
-  const channels: Channel[] = [];
   const inputs = await inputsOf(submission, options, "fetch");
-  // Asked together, sent one after the other: each upload takes the whole line.
   const contents = await Promise.all(
-    inputs.map(({ files, prefix }) =>
-      findContent(aws, files, { bucket, prefix, cacheFile, clock }),
+    inputs.map(({ what, files, prefix }) =>
+      findContent(aws, files, { bucket, prefix, cacheFile, clock, what }),
     ),
   );
-  for (const [index, content] of contents.entries()) {
-    await sendContent(aws, content, { bucket, host, clock });
-    channels.push(...channelsOf(inputs[index]!, content.prefix));
-  }
+  const { tidied } = await sendContents(aws, contents, { bucket, host, clock });
+  const channels = inputs.flatMap((input, index) => channelsOf(input, contents[index]!.prefix));
   const mirror = mirrorOf(submission);
-  if (mirror === undefined) return channels;
+  if (mirror === undefined) return { channels, tidied };
   if (fetchModel === undefined) throw new TypeError("a model that is mirrored needs `fetchModel`");
   const drafts = join(submission.folder, "sent");
   const { model } = submission.plan.recipe;
   await mirrorModel(model, mirror, { aws, bucket, host, clock, fetchModel, drafts });
-  return [...channels, { name: "model", prefix: mirror }];
+  return { channels: [...channels, { name: "model", prefix: mirror }], tidied };
 }
 
 /**
@@ -205,7 +211,13 @@ async function sendRun(
   const missing = written.filter(({ key, md5 }) => there.get(key) !== `"${md5}"`);
   if (missing.length === 0) return;
   try {
-    await upload(aws, missing, { bucket, host, clock, what: "the run", ifAbsent: true });
+    await upload(aws, missing, {
+      bucket,
+      host,
+      clock,
+      what: "plan and job of the run",
+      ifAbsent: true,
+    });
   } catch (error) {
     if (!isMoxiError(error) || error.code !== "E_S3_EXISTS") throw error;
     if (attempt.attempt > 1) {
