@@ -51,6 +51,32 @@ test.each(["runs", "show", "watch", "logs", "stop"])("moxi %s loads nothing heav
   expect(modules(loadedWith(command!)).filter((id) => heavy.test(id))).toEqual([]);
 });
 
+test("rows that were checked are trusted by the program that checked them: its chunk's name has its hash", () => {
+  const chunk = chunks.find(({ moduleIds }) =>
+    moduleIds.some((id) => id.endsWith("/src/api/prepare-rows.ts")),
+  )!;
+  expect(chunk.fileName).toMatch(/-[\w-]{8}\.js$/);
+  // The hash is of the names of what it imports too, and so of theirs.
+  const reached = new Set([chunk.fileName]);
+  for (const file of reached) {
+    const { imports = [], dynamicImports = [] } =
+      chunks.find(({ fileName }) => fileName === file) ?? {}; // undefined: Node's own
+    for (const imported of [...imports, ...dynamicImports]) reached.add(imported);
+  }
+  const rules = chunks.filter(({ moduleIds }) =>
+    moduleIds.some((id) => id.includes("/src/dataset/rules/") || id.includes("/src/tokens/")),
+  );
+  expect(rules.map(({ fileName }) => fileName).filter((name) => !reached.has(name))).toEqual([
+    "dataset-worker.js",
+  ]);
+});
+
+test("what a run on AWS loads brings no part of Node that only other services need", () => {
+  const aws = chunks.filter(({ code }) => code.includes("CreateTrainingJob"));
+  expect(aws.length).toBeGreaterThan(0);
+  for (const { code } of aws) expect(code).not.toContain("node:http2");
+});
+
 test("what every start imports of Node is taken without the rest of its module", () => {
   for (const { code } of chunks) expect(code).not.toMatch(/\bfrom\s*["'`]node:/);
 });

@@ -1,24 +1,21 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { MoxiError } from "../base/errors.ts";
-import { formatCount, formatDuration } from "../base/format.ts";
+import { formatDuration } from "../base/format.ts";
 import { hashJson } from "../base/hash.ts";
 import { isRecord } from "../base/json.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
-import type { ResolvedModel } from "../model/resolve.ts";
 import type { Price } from "../run/cost.ts";
 import type { Plan } from "../run/plan.ts";
 import type { Recipe } from "../run/recipe.ts";
 import { resolveRun } from "../store/find.ts";
-import { hideFromGit, readRun, runsFolder } from "../store/runs.ts";
+import { readRun, runsFolder } from "../store/runs.ts";
 import type { Planned, Submission, Target } from "../targets/target.ts";
 import { offerOf } from "./consent.ts";
 import type { Context } from "./context.ts";
-import { checkSettings } from "./data-check.ts";
-import { localDataset } from "./data-source.ts";
+import { prepareRows } from "./prepare-rows.ts";
 import { openTarget } from "./targets.ts";
-import { inspectTokens } from "./train-tokens.ts";
 import { findTrainer, hashTrainer } from "./trainer.ts";
 
 /** A plan, and what it needs of this machine's files. */
@@ -64,9 +61,10 @@ export async function planAt(
   { place: target, saved, data }: PlanAtOptions,
 ): Promise<PlannedRun> {
   const { config, folder } = loaded;
-  const { dataset, model } = await prepareRows(context, loaded, data, saved?.recipe);
-  const adapter = config.from === undefined ? null : await adapterOf(folder, config.from, model);
   const trainer = await hashTrainer(findTrainer());
+  const rows = await prepareRows(context, loaded, data, saved?.recipe, trainer.code);
+  const { dataset, model } = rows;
+  const adapter = config.from === undefined ? null : await adapterOf(folder, config.from, model);
   const submission = {
     dataset: { train: dataset.trainFile, eval: dataset.evalFile },
     modelFolder: model.folder,
@@ -97,56 +95,6 @@ export async function planAt(
     trainer,
   });
   return { plan, submission, price };
-}
-
-/** The rows, checked with the base model at hand, which is looked for when they are sound apart from it. */
-async function prepareRows(
-  context: Context,
-  loaded: LoadedConfig,
-  outFolder: string,
-  recipe: Recipe | undefined,
-) {
-  const { host, cwd } = context;
-  const { config } = loaded;
-  const { prepareDataset } = await import("../dataset/prepare.ts");
-  let model: ResolvedModel | undefined;
-  const dataset = await prepareDataset({
-    path: await localDataset(context, loaded, config.dataset),
-    cwd,
-    split: config.split,
-    ...checkSettings(config),
-    outFolder,
-    host,
-    inspect: async (rows, bytes) => {
-      model ??= await findModel(context, loaded, recipe);
-      return inspectTokens(context, loaded, model, rows, bytes);
-    },
-  });
-  await hideFromGit(dirname(outFolder));
-  const rows = `${formatCount(dataset.trainRows)} rows to train on, ${formatCount(dataset.evalRows)} held out`;
-  host.notify({ type: "task", id: "dataset", state: "done", text: `${rows} (${dataset.format})` });
-  for (const text of dataset.warnings) host.notify({ type: "warning", text });
-  return { dataset, model: model! };
-}
-
-async function findModel(
-  { host, home, fetch }: Context,
-  { config, folder, secrets, hubUrl, env }: LoadedConfig,
-  recipe: Recipe | undefined,
-): Promise<ResolvedModel> {
-  const { resolveModel } = await import("../model/resolve.ts");
-  const model = await resolveModel({
-    id: recipe?.model.id ?? config.model,
-    revision: recipe === undefined ? config.revision : (recipe.model.revision ?? undefined),
-    baseFolder: folder,
-    token: secrets.huggingFaceToken,
-    hubUrl,
-    fetch,
-    home,
-    env,
-  });
-  for (const text of model.warnings) host.notify({ type: "warning", text });
-  return model;
 }
 
 /** The adapter that another run of this project left, if it fits on the same base model. */

@@ -1,5 +1,6 @@
 import { isMoxiError } from "../base/errors.ts";
 import { formatCount } from "../base/format.ts";
+import type { Host } from "../base/host.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
 import type { Inspect, Inspection } from "../dataset/prepare.ts";
 import type { Problem } from "../dataset/report.ts";
@@ -25,7 +26,7 @@ export async function inspectTokens(
   model: ResolvedModel,
   rows: Parameters<Inspect>[0],
   bytes: number,
-): Promise<Inspection> {
+): Promise<Inspection & { readonly tokens: Omit<TokenStats, "problems"> | undefined }> {
   const { config } = loaded;
   const maker = await sampleMakerOf(context, loaded, model);
   if (maker === undefined) return { problems: [], bad: new Set(), tokens: undefined };
@@ -47,7 +48,7 @@ export async function inspectTokens(
   const bad = problems
     .filter(({ severity }) => severity === "error")
     .flatMap(({ code }) => survey.rowsWith(code));
-  context.host.notify({ type: "task", id: "tokens", state: "done", text: tokensText(tokens) });
+  tellTokens(context.host, tokens);
   return { problems, bad: new Set(bad), tokens };
 }
 
@@ -66,9 +67,10 @@ async function sampleMakerOf(
   }
 }
 
-/** What was counted, on one line. */
-function tokensText(stats: Omit<TokenStats, "problems">): string {
+/** Tells what was counted, on one line. */
+export function tellTokens(host: Host, stats: Omit<TokenStats, "problems">): void {
   const { tokens, learned, kept, limit, limitReason, estimates } = stats;
   const about = estimates.length > 0 ? "about " : "";
-  return `${about}${formatCount(tokens)} tokens, ${formatCount(learned)} of them learned, in ${formatCount(kept)} sequences of at most ${formatCount(limit)} (${limitReason})`;
+  const text = `${about}${formatCount(tokens)} tokens, ${formatCount(learned)} of them learned, in ${formatCount(kept)} sequences of at most ${formatCount(limit)} (${limitReason})`;
+  host.notify({ type: "task", id: "tokens", state: "done", text });
 }

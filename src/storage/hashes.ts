@@ -4,8 +4,9 @@ import { mkdir, readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { isRecord } from "../base/json.ts";
-import { changedError, stampOf } from "./mover.ts";
-import type { Stamp } from "./mover.ts";
+import { isSettled, stampOf } from "../base/stamp.ts";
+import type { Stamp } from "../base/stamp.ts";
+import { changedError } from "./mover.ts";
 
 export interface Hashed {
   readonly sha256: string;
@@ -14,8 +15,6 @@ export interface Hashed {
 
 type Cache = Record<string, readonly [changed: string, size: number, sha256: string]>;
 
-/** A file that was changed so recently may change again within one tick of the file system's clock. */
-const settledMs = 2000;
 const atOnce = 4;
 
 /**
@@ -45,9 +44,7 @@ export async function hashFiles(
     if (stampOf(await stat(path, { bigint: true })).changed !== stamp.changed) {
       throw changedError(path);
     }
-    if (now.getTime() - Number(info.ctimeNs / 1_000_000n) > settledMs) {
-      news[path] = [stamp.changed, stamp.size, sha256];
-    }
+    if (isSettled(info, now)) news[path] = [stamp.changed, stamp.size, sha256];
     return { sha256, stamp };
   };
   let next = 0;

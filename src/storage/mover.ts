@@ -4,18 +4,14 @@ import { promisify } from "node:util";
 import { isMainThread } from "node:worker_threads";
 import { crc32 } from "node:zlib";
 import { MoxiError } from "../base/errors.ts";
+import { stampOf } from "../base/stamp.ts";
+import type { Stamp } from "../base/stamp.ts";
 import { crcText, Wire } from "../aws/wire.ts";
 import type { ReadResult, WireCredentials, WireTarget } from "../aws/wire.ts";
 import type { Sums } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
 import { Turns } from "./turns.ts";
 import type { TurnsOptions } from "./turns.ts";
-
-/** What tells that a file is still the one that was looked at. Plain data, exact to a nanosecond. */
-export interface Stamp {
-  readonly size: number;
-  readonly changed: string;
-}
 
 /** One request with its file work. Plain data: a worker thread gets a copy. */
 export type Task =
@@ -56,12 +52,6 @@ export interface Mover {
 
 const fsync = promisify(fs.fsync);
 const write = promisify(fs.write);
-
-/** A file's stamp. mtime alone can be set back, ctime cannot. */
-export function stampOf(stat: fs.BigIntStats): Stamp {
-  const { dev, ino, mtimeNs, ctimeNs } = stat;
-  return { size: Number(stat.size), changed: `${dev}-${ino}-${mtimeNs}-${ctimeNs}` };
-}
 
 export interface MoverOptions extends Pick<TurnsOptions, "atOnce" | "heldBytes"> {
   /** Of the largest part. */

@@ -1,6 +1,8 @@
 import { stat } from "node:fs/promises";
 import { MoxiError } from "../base/errors.ts";
 import { formatBytes, plural } from "../base/format.ts";
+import { stampOf } from "../base/stamp.ts";
+import type { Stamp } from "../base/stamp.ts";
 import type { Host } from "../base/host.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectHead, S3, UploadedPart } from "../aws/s3.ts";
@@ -9,8 +11,8 @@ import { isSameContent } from "./checksums.ts";
 import { combineCrc } from "./crc.ts";
 import { createCrew } from "./crew.ts";
 import { Halt, inLanes } from "./lanes.ts";
-import { changedError, stampOf } from "./mover.ts";
-import type { Mover, Stamp } from "./mover.ts";
+import { changedError } from "./mover.ts";
+import type { Mover } from "./mover.ts";
 import { startProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 
