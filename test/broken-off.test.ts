@@ -68,8 +68,11 @@ async function submitted(running: Running): Promise<Started> {
 }
 
 /** Runs the command with something in its way, until it has ended. */
-async function brokenOff(intervene: (passing: Passing, kill: () => void) => Intervention) {
-  const running = train();
+async function brokenOff(
+  intervene: (passing: Passing, kill: () => void) => Intervention,
+  ...more: string[]
+) {
+  const running = train(...more);
   const kill = () => void running.child.kill("SIGKILL");
   proxy.intervene = (passing) => intervene(passing, kill);
   const { code, stdout } = await running.finished;
@@ -179,6 +182,24 @@ test("two at once make one run and one job", async () => {
   expect(both[0].run).toBe(both[1].run);
   await expectOneOfEverything(both[0].run);
 });
+
+test.each(["a run that goes on", "a run that was never submitted"])(
+  "registry and price list fall silent: the same command goes on with %s",
+  async (which) => {
+    let run: string | undefined;
+    if (which === "a run that goes on") ({ run } = await submitted(train("--max-usd", "5")));
+    else {
+      await brokenOff((one, kill) => (isPut(one) ? { before: kill } : "pass"), "--max-usd", "5");
+      [run] = await runsHere();
+    }
+    for (const operation of ["DescribeImages", "GetProducts"]) {
+      await cloud.order("fault", { operation, kind: "denied" });
+    }
+    expect(await submitted(train("--max-usd", "5"))).toMatchObject({ how: "attached", run });
+    await expectOneOfEverything(run!);
+    expect(await submitted(train("--max-usd", "6"))).toMatchObject({ how: "created" });
+  },
+);
 
 describe("--run-id", () => {
   test("the same id and plan attach in any state; another plan is an error", async () => {

@@ -145,7 +145,11 @@ export async function readPlan(cwd: string, planFile: string): Promise<Plan> {
 }
 
 /** A limit that somebody sets beside a plan is meant: the plan is not changed by it, but held against it. */
-function refuseDearer(plan: Plan, price: Price | undefined, config: LoadedConfig["config"]): void {
+export function refuseDearer(
+  plan: Plan,
+  price: Price | undefined,
+  config: LoadedConfig["config"],
+): void {
   const { maxUsd, maxHours } = config;
   const { maxSeconds } = plan.limits;
   const worstUsd = offerOf(plan, price)?.worstUsd;

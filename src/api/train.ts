@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { hasEnded } from "../run/fold.ts";
 import { newRunId, normalRunId } from "../run/id.ts";
+import { intentOf } from "../run/plan.ts";
 import type { Plan } from "../run/plan.ts";
 import { listRunIds } from "../store/find.ts";
 import { withLock } from "../store/lock.ts";
@@ -20,7 +21,7 @@ import type { Offer } from "./consent.ts";
 import type { Context } from "./context.ts";
 import { handOver } from "./hand-over.ts";
 import { openRunFolder, viewOf } from "./open.ts";
-import { planRun } from "./plan-run.ts";
+import { planRun, refuseDearer } from "./plan-run.ts";
 import { awaitMachine, preflight } from "./ready.ts";
 import type { WhenBusy } from "./ready.ts";
 import { openTarget } from "./targets.ts";
@@ -70,7 +71,13 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
     // Another machine may have started it. What keeps the cloud from telling, the checks will say.
     await adoptExact(planned.target, runs, chosen).catch(() => false);
   }
-  const known = await sameRun(context, runs, plan, chosen);
+  const asksForDigest = loaded.config.sagemaker?.image?.includes("@sha256:") === true;
+  const intent = intentOf(plan, asksForDigest);
+  // A saved plan is meant to the letter.
+  const isSame = (other: Plan) =>
+    other.planHash === plan.planHash ||
+    (options.plan === undefined && intentOf(other, asksForDigest) === intent);
+  const known = await sameRun(context, runs, isSame, chosen);
   if (known.attach !== null && known.submitted) {
     return { run: known.attach, created: false, previous: known.previous, plan };
   }
@@ -88,8 +95,12 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
   await makeRunsFolder(runs);
   // Of two that begin the same plan at the same instant, the later must find the earlier's run.
   const begin = async () => {
-    const again = await sameRun(context, runs, plan, chosen);
-    if (again.attach !== null) return { ...again, run: again.attach, created: false };
+    const again = await sameRun(context, runs, isSame, chosen);
+    if (again.attach !== null) {
+      // It was planned at another price, perhaps: it will be sent as it was planned.
+      refuseDearer((await readRun(join(runs, again.attach))).plan, price, loaded.config);
+      return { ...again, run: again.attach, created: false };
+    }
     // Who waits has waited; a run that came first in between is waited for by the supervisor.
     if (options.whenBusy !== "wait") await awaitMachine(context, target, options);
     const now = context.clock.now();
@@ -136,7 +147,7 @@ interface SameRun {
 async function sameRun(
   context: Context,
   runs: string,
-  plan: Plan,
+  isSamePlan: (plan: Plan) => boolean,
   chosen: string | undefined,
 ): Promise<SameRun> {
   let previous: string | null = null;
@@ -147,7 +158,7 @@ async function sameRun(
       if (id === chosen) throw error;
       return undefined; // `moxi runs` shows what is wrong with it
     });
-    const isSame = record?.plan.planHash === plan.planHash;
+    const isSame = record !== undefined && isSamePlan(record.plan);
     const submitted = record !== undefined && !isUnsubmitted(record);
     if (id === chosen) {
       if (isSame) return { attach: id, submitted, previous };

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { planSchema } from "../run/schemas.ts";
 import { costOf } from "../run/cost.ts";
+import { intentOf } from "../run/plan.ts";
 import type { CloudSettings } from "../run/plan.ts";
 import { makePlan } from "./plan.ts";
 import type { PlanInput } from "./plan.ts";
@@ -297,6 +298,39 @@ describe("the limit of a run that costs money", () => {
     });
     expect(refused({ maxUsd: 10 }, false)).toMatchObject({ code: "E_BUDGET", place });
     expect(limit({}, false)).toBe(86_400);
+  });
+
+  test("what AWS answered tells no two plans apart, what was asked for does", () => {
+    const at = (perHour: number, image: string, config: Partial<PlanInput["config"]> = {}) => {
+      const given = rented({ maxUsd: 3, ...config });
+      return makePlan({
+        ...given,
+        rental: { cloud: { ...cloud, image }, price: { ...price, perHour } },
+      });
+    };
+    const tagged = cloud.image;
+    const pinned = (letter: string) => tagged.replace(":1", `@sha256:${letter.repeat(64)}`);
+    const plan = at(2, tagged);
+    for (const other of [at(2.5, tagged), at(2, pinned("a")), at(2.5, pinned("b"))]) {
+      expect(other.planHash).not.toBe(plan.planHash);
+      expect(intentOf(other, false)).toBe(intentOf(plan, false));
+    }
+    // Who asks for a digest means it.
+    expect(intentOf(at(2, pinned("a")), true)).not.toBe(intentOf(at(2, pinned("b")), true));
+    for (const other of [
+      at(2, tagged, { maxUsd: 4 }),
+      at(2, tagged, { maxHours: 1 }),
+      at(2, tagged.replace("/image:", "/other:")),
+      at(2, tagged, { seed: 5 }),
+      makePlan(rented({ maxHours: 1.5 })),
+    ]) {
+      expect(intentOf(other, false)).not.toBe(intentOf(plan, false));
+    }
+    const hours = (maxHours: number) => intentOf(makePlan(rented({ maxHours })), false);
+    expect(hours(1)).not.toBe(hours(2));
+    const later = { ...cloud, imageTag: "2" };
+    const other = makePlan({ ...rented({ maxUsd: 3 }), rental: { cloud: later, price } });
+    expect(intentOf(other, false)).not.toBe(intentOf(plan, false));
   });
 
   test("on this machine only hours limit", () => {

@@ -99,3 +99,24 @@ export function freezePlan(plan: UnhashedPlan): Plan {
   const hashed = { ...rest, recipeHash: hashJson(plan.recipe) };
   return { ...hashed, decisions, planHash: hashJson(hashed) };
 }
+
+/**
+ * Tells whether two plans were asked for as the same: SHA-256 of a plan without what AWS has answered.
+ * An answer may fail, or be another the next day, and the same command must not start a second run
+ * for it. Such are the digest that the image's tag has, unless the digest itself is asked for, and
+ * the time that a limit in dollars pays for.
+ */
+export function intentOf(plan: Plan, asksForDigest: boolean): string {
+  const { decisions, planHash: _, recipeHash, recipe: __, cloud, limits, ...rest } = plan;
+  const asked = (name: string) => decisions.find((each) => each.name === name)?.value ?? null;
+  const [maxUsd, maxHours] = [asked("maxUsd"), asked("maxHours")];
+  return hashJson({
+    ...rest,
+    recipeHash,
+    limits: maxUsd === null ? limits : { maxUsd, maxHours },
+    cloud: cloud && {
+      ...cloud,
+      image: asksForDigest ? cloud.image : cloud.image.replace(/(?:@sha256)?:[^:/]+$/, ""),
+    },
+  });
+}
