@@ -1,6 +1,6 @@
 // What stands between a command and the first cent: consent, the dry run, and plans that were saved.
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { DryRun } from "../src/api/dry-run.ts";
@@ -129,9 +129,27 @@ describe("a plan that was saved", () => {
 
   test("is carried out to the letter, whatever the config says by then", async () => {
     const { plan } = JSON.parse(text) as DryRun;
-    expect((await rehearsed("--plan", "plan.json", "--epochs", "9")).plan).toEqual(plan);
+    await project.write("moxi.config.json", JSON.stringify({ epochs: 9 }));
+    try {
+      expect((await rehearsed("--plan", "plan.json")).plan).toEqual(plan);
+    } finally {
+      await rm(join(project.folder, "moxi.config.json"));
+    }
     await project.write("bare.json", JSON.stringify(plan));
     expect((await rehearsed("--plan", "bare.json")).plan).toEqual(plan);
+  });
+
+  test("is not asked for together with what it cannot do", async () => {
+    const given = ["--epochs", "9", "--lora.rank", "4", "--target", "local", "--seed=3"];
+    expect(await refused("--plan", "plan.json", "--run-id", "ci-1", ...given)).toMatchObject({
+      code: "E_USAGE",
+      exitCode: 2,
+      message:
+        "a plan is carried out to the letter: --target, --epochs, --seed, --lora-rank cannot change it",
+    });
+    const same = ["--split-eval-fraction", "0.05", "--strict=false", "--max-hours", "24"];
+    const { plan } = JSON.parse(text) as DryRun;
+    expect((await rehearsed("--plan", "plan.json", ...same)).plan).toEqual(plan);
   });
 
   test("is held against a limit that is set beside it, and not changed by it", async () => {

@@ -6,6 +6,7 @@ import { formatDuration } from "../base/format.ts";
 import { hashJson } from "../base/hash.ts";
 import { isRecord } from "../base/json.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
+import { flagName } from "../config/names.ts";
 import type { Price } from "../run/cost.ts";
 import type { Plan } from "../run/plan.ts";
 import type { Recipe } from "../run/recipe.ts";
@@ -39,7 +40,7 @@ export async function planRun(
   planFile?: string,
   signal?: AbortSignal,
 ): Promise<PlannedRun & { readonly target: Target }> {
-  const saved = planFile === undefined ? undefined : await readPlan(context.cwd, planFile);
+  const saved = planFile === undefined ? undefined : await readPlan(context.cwd, planFile, loaded);
   const name = saved?.target ?? loaded.config.target;
   const target = await openTarget(context, name, { loaded, signal, ...(saved && { plan: saved }) });
   if (saved === undefined) target.prepare();
@@ -111,8 +112,28 @@ async function adapterOf(folder: string, name: string, model: Recipe["model"]) {
   return resolveAdapter({ run, folder: join(from, "model"), recipe: plan.recipe, model });
 }
 
-/** Reads a run's plan.json, or what `moxi train --dry-run --json` printed. */
-export async function readPlan(cwd: string, planFile: string): Promise<Plan> {
+/**
+ * Reads a run's plan.json, or what `moxi train --dry-run --json` printed.
+ *
+ * @throws E_PLAN for what is no plan, E_USAGE for flags that could only change it
+ */
+export async function readPlan(
+  cwd: string,
+  planFile: string,
+  { sources }: Pick<LoadedConfig, "sources">,
+): Promise<Plan> {
+  const flags = Object.entries(sources).filter(([, { source }]) => source === "flag");
+  const idle = flags.map(([key]) => key).filter((key) => !besidePlan.test(key));
+  if (idle.length > 0) {
+    throw new MoxiError(
+      "E_USAGE",
+      `a plan is carried out to the letter: ${idle.map(flagName).join(", ")} cannot change it`,
+      {
+        hint: "leave the flags out, or make a new plan with them: moxi train --dry-run --json > plan.json",
+        place: { field: idle[0]! },
+      },
+    );
+  }
   const file = resolve(cwd, planFile);
   const wrong = (why: string, cause?: unknown) =>
     new MoxiError("E_PLAN", `${planFile} is no plan: ${why}`, {
@@ -143,6 +164,13 @@ export async function readPlan(cwd: string, planFile: string): Promise<Plan> {
   }
   throw wrong("it has another format");
 }
+
+/**
+ * What a flag may say beside a plan: where the same rows and adapter lie and how the rows are read,
+ * which the fingerprints prove, limits that the plan is held against, and where packages come from.
+ */
+const besidePlan =
+  /^(?:dataset|columns\..+|rules|strict|skipBadRows|split\..+|from|maxUsd|maxHours|packageIndex)$/;
 
 /** A limit that somebody sets beside a plan is meant: the plan is not changed by it, but held against it. */
 export function refuseDearer(

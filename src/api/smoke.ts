@@ -59,7 +59,8 @@ export interface SmokeResult {
 export async function smoke(context: Context, options: SmokeOptions = {}): Promise<SmokeResult> {
   const loaded = await load(context, options.flags);
   for (const text of loaded.warnings) context.host.notify({ type: "warning", text });
-  const saved = options.plan === undefined ? undefined : await readPlan(context.cwd, options.plan);
+  const saved =
+    options.plan === undefined ? undefined : await readPlan(context.cwd, options.plan, loaded);
   const target = saved?.target ?? loaded.config.target;
   if (target !== "sagemaker") {
     const message = `--smoke rehearses a job of SageMaker, and the target is ${target}`;
