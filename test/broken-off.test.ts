@@ -228,3 +228,14 @@ test("a second run of another plan sends no byte of what S3 has", async () => {
       .sort(),
   ).toEqual(own.map((name) => `team-data/moxi/runs/${run}/${name}`).sort());
 });
+
+test("whoever wants an end at once is told that SageMaker knows none", async () => {
+  const { run } = await submitted(train());
+  const stopping = project.start("stop", "--abort", run);
+  await vi.waitFor(
+    () => expect(stopping.written.stderr).toContain("two minutes for a checkpoint, which are paid"),
+    30_000,
+  );
+  stopping.child.kill("SIGKILL");
+  await stopping.finished;
+});

@@ -6,6 +6,7 @@ import { formatCount } from "../base/format.ts";
 import { hashJson } from "../base/hash.ts";
 import { isRecord } from "../base/json.ts";
 import { stampOf } from "../base/stamp.ts";
+import { tellWait } from "../base/waiting.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
 import type { PreparedDataset } from "../dataset/prepare.ts";
 import type { ResolvedModel } from "../model/resolve.ts";
@@ -127,7 +128,7 @@ async function findModel(
   recipe: Recipe | undefined,
 ): Promise<ResolvedModel> {
   const { resolveModel } = await import("../model/resolve.ts");
-  const model = await resolveModel({
+  const asked = resolveModel({
     id: recipe?.model.id ?? config.model,
     revision: recipe === undefined ? config.revision : (recipe.model.revision ?? undefined),
     baseFolder: folder,
@@ -137,6 +138,7 @@ async function findModel(
     home,
     env,
   });
+  const model = await tellWait(host, `the model hub: look for ${config.model}`, asked);
   for (const text of model.warnings) host.notify({ type: "warning", text });
   return model;
 }

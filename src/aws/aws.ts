@@ -1,5 +1,6 @@
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { createAgents } from "./agents.ts";
+import { tellWait } from "../base/waiting.ts";
 import { credentialSource } from "./credentials.ts";
 import type { CredentialSource } from "./credentials.ts";
 import type { Doing } from "./errors.ts";
@@ -63,7 +64,7 @@ export async function openAws(outside: Outside, options: SettingsOptions = {}): 
     config: (serviceId) =>
       clientConfig(serviceId, { settings, credentials, closers, signal: options.signal }),
     attempt: (what, call) =>
-      call().catch((error: unknown) => {
+      tellWait(outside.host, `AWS: ${what}`, call()).catch((error: unknown) => {
         throw translate(error, { doing: what, ...doing });
       }),
     onClose: (close) => closers.push(close),

@@ -35,6 +35,11 @@ export type Notice = TaskNotice | MessageNotice;
 /** How the library speaks: it never prints. Terminal, `--json`, dashboard and tests are hosts. */
 export interface Host {
   notify(notice: Notice): void;
+  /**
+   * Somebody else's answer takes long, in words: "AWS: ask who you are"; null once it is there. For
+   * people who sit in front of it; told by `tellWait` alone.
+   */
+  readonly waiting?: ((what: string | null) => void) | undefined;
 }
 
 /** For callers that do not want to hear anything. */

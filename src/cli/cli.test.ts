@@ -164,7 +164,9 @@ test("Ctrl-C in train stops the run with a checkpoint, and the exit code is 130"
   await vi.waitFor(() => expect(terminal.written.err).toContain("step 1/230"));
   terminal.interrupt();
   expect(verbs.stop.mock.lastCall![1]).toEqual({ run, how: "checkpoint" });
-  expect(terminal.written.err).toContain("stopping: saving a checkpoint; Ctrl-C again aborts");
+  expect(terminal.written.err).toContain(
+    "stopping: saving a checkpoint; Ctrl-C again asks for an end at once",
+  );
   stopped.resolve();
   expect(await code).toBe(130);
   expect(terminal.written.out).toContain("■ stopped");

@@ -35,6 +35,7 @@ function world(said: Record<number, RunEvent[]>, ...states: TargetStatus["state"
       maxNodes: 1,
       paid: false,
       remote: false,
+      abort: true,
       pollMs: [200, 200],
     },
     status(of: RunRef) {

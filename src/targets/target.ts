@@ -14,6 +14,8 @@ export interface Capabilities {
   readonly paid: boolean;
   /** Runs live elsewhere: what they leave has to be fetched, and other machines may know more of them. */
   readonly remote: boolean;
+  /** Can end an attempt at once, without a checkpoint. */
+  readonly abort: boolean;
   /** How long to wait before asking it the same again, in milliseconds: at least, and at most. */
   readonly pollMs: readonly [least: number, most: number];
 }
@@ -148,7 +150,7 @@ export interface Target {
    * goes on until the cursor stays the same. `null` reads from the attempt's start.
    */
   read(ref: RunRef, cursor: Cursor | null): Promise<Reading>;
-  /** Asks the attempt to keep a checkpoint and end; `abort` ends it at once, without one. */
+  /** Asks the attempt to keep a checkpoint and end; `abort` ends it at once, without one, if the target can. */
   stop(ref: RunRef, how: "checkpoint" | "abort"): Promise<void>;
   outputs(ref: RunRef): Promise<Outputs>;
   /** The runs that it knows of, newest first, from whichever machine they were started. */

@@ -6,11 +6,11 @@ import type { StopFlags } from "./stop.ts";
 
 export default async function (this: Cli, flags: StopFlags, run?: string): Promise<void> {
   const presenter = presenterFor(this, flags);
-  const context = this.context(presenter);
+  // Programs get one value, as from show.
+  const context = this.context(flags.json ? undefined : presenter);
   const how = flags.abort ? "abort" : "checkpoint";
   const text = flags.abort ? "ending the run" : "saving a checkpoint and ending the run";
   try {
-    // Programs get one value, as from show.
     const onStopping = flags.json
       ? undefined
       : () => presenter.notify({ type: "task", id: "stop", state: "started", text });

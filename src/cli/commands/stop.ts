@@ -15,7 +15,7 @@ export const stop = buildCommand<StopFlags, RunArgs, Cli>({
     flags: bare({
       abort: {
         kind: "boolean",
-        brief: "end it at once, without a checkpoint",
+        brief: "end it as fast as its target can, without a checkpoint",
         default: false,
         withNegated: false,
       },

@@ -48,8 +48,9 @@ export async function follow(
     presses += 1;
     const isOver = view !== undefined && hasEnded(view.status);
     if (interrupt === "leave" || isOver || presses > 2) leave.abort();
-    else if (presses === 1) ask("checkpoint", "stopping: saving a checkpoint; Ctrl-C again aborts");
-    else ask("abort", "aborting, without a checkpoint; Ctrl-C again leaves");
+    else if (presses === 1)
+      ask("checkpoint", "stopping: saving a checkpoint; Ctrl-C again asks for an end at once");
+    else ask("abort", "asking for an end at once; Ctrl-C again leaves");
   });
 
   try {

@@ -124,6 +124,23 @@ test("a run that failed shows the newest lines of its log", () => {
   expect(terminal.written.out).not.toContain("line 20");
 });
 
+test("who is waited for is said on one line, which goes when the answer comes", () => {
+  const terminal = fakeTerminal({ live: true });
+  const presenter = present(terminal);
+  presenter.notify({ type: "task", id: "dataset", state: "done", text: "612 rows" });
+  presenter.waiting!("AWS: ask who you are");
+  expect(screen(80, terminal.written.err).at(-1)).toMatch(/waiting {3}for AWS: ask who you are$/);
+  presenter.waiting!("AWS: look at the role trainer");
+  expect(screen(80, terminal.written.err)).toHaveLength(2);
+  presenter.waiting!(null);
+  expect(screen(80, terminal.written.err).join("\n").trimEnd()).toBe("✓ dataset   612 rows");
+  presenter.close();
+  presenter.waiting!("AWS: a straggler");
+  expect(screen(80, terminal.written.err).join("\n").trimEnd()).toBe("✓ dataset   612 rows");
+  // Elsewhere it would be a line of no use.
+  expect(present(fakeTerminal()).waiting).toBeUndefined();
+});
+
 test("after the end of a run its model is fetched, with a bar", () => {
   const terminal = fakeTerminal({ live: true });
   const presenter = present(terminal);

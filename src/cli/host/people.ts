@@ -33,6 +33,8 @@ export function peoplePresenter(terminal: Terminal, options: PeopleOptions): Pre
   let logs: string[] = [];
   let view: View | undefined;
   let start: Start | undefined;
+  let waiting: string | null = null;
+  let closed = false;
 
   const lineOptions = () => ({ columns: err.columns(), style: err.style });
   /** Sections of lines are set apart by an empty line. */
@@ -45,9 +47,11 @@ export function peoplePresenter(terminal: Terminal, options: PeopleOptions): Pre
     const columns = paintedColumns(terminal);
     const frame = { columns, rows: terminal.rows(), style: err.style, now: options.now() };
     // Before the run, and after it, when its model is fetched.
-    if (view === undefined || hasEnded(view.status))
-      painter.paint(taskFrame([...tasks.values()], frame));
-    else painter.paint(["", ...runFrame(view, frame)]);
+    if (view === undefined || hasEnded(view.status)) {
+      const waits =
+        waiting === null ? [] : [{ id: "waiting", text: `for ${waiting}`, fraction: undefined }];
+      painter.paint(taskFrame([...tasks.values(), ...waits], frame));
+    } else painter.paint(["", ...runFrame(view, frame)]);
   };
   const stopTicking = live ? terminal.every(100, paint) : () => {};
 
@@ -112,6 +116,13 @@ export function peoplePresenter(terminal: Terminal, options: PeopleOptions): Pre
       paint();
     },
 
+    waiting: live
+      ? (what) => {
+          waiting = what;
+          if (!closed) paint();
+        }
+      : undefined,
+
     started(started) {
       start = started;
       tasks.clear();
@@ -146,6 +157,7 @@ export function peoplePresenter(terminal: Terminal, options: PeopleOptions): Pre
     },
 
     close() {
+      closed = true;
       stopTicking();
       painter.paint([]);
     },

@@ -43,6 +43,7 @@ const capabilities: Capabilities = {
   maxNodes: 1,
   paid: false,
   remote: false,
+  abort: true,
   pollMs: [200, 200],
 };
 

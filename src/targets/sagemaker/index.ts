@@ -61,6 +61,7 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     maxNodes: 1,
     paid: true,
     remote: true,
+    abort: false,
     pollMs: [pollMs, 2 * pollMs],
   };
   /** Attempts that were seen to go on, and when they were seen to have ended, by this clock. */
