@@ -1,8 +1,12 @@
 /**
  * From the start of a command to the accepted training job: the bundled moxi, with its checks of
  * dataset and account, beside the SageMaker Python SDK, which uploads and submits the same. Both
- * against the test cloud, in turns in one run. Each is measured for a job of new rows and code, and
- * for the next job of the same.
+ * against the test cloud, in turns in one run, at once and as if the cloud were 40 ms away. Each is
+ * measured for a job of new rows and code, and for the next job of the same.
+ *
+ * Of each the table shows how long the cloud worked on it, which is no time of ours, how many
+ * requests it sent, and how many round trips it waited for one after the other: the time that the
+ * distance costs, in round trips. Opening a connection costs none here, and two of them over TLS.
  *
  * The SDK (about 1 GB) is installed below build/ the first time.
  */
@@ -16,13 +20,15 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { connect, createServer } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { bundle } from "../scripts/build.ts";
 import { setUpAccount } from "../test/cloud/account.ts";
-import { idleImage, rehearsalImage, startCloud } from "../test/cloud/start.ts";
+import { rehearsalImage, startCloud } from "../test/cloud/start.ts";
 import { exampleRows } from "../test/project.ts";
 
 // Nothing here speaks TLS: parsing a machine's own authorities would be nobody's work.
@@ -30,6 +36,8 @@ for (const name of ["NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE"]) delete process.env[
 
 const rounds = Number(process.argv[2] ?? 5);
 const rowCount = 600;
+/** One way and back, in milliseconds: a region of the same continent. */
+const distance = 40;
 const sdk = "sagemaker==3.27.0";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -41,7 +49,10 @@ if (!existsSync(python)) {
 }
 
 const folder = mkdtempSync(join(tmpdir(), "moxi-bench-"));
-const cloud = await startCloud(await idleImage(folder));
+// Jobs that end at once: of those that run the account's checks would have to look at each.
+const image = join(folder, "python3");
+writeFileSync(image, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
+const cloud = await startCloud(image);
 try {
   const { account, env } = await setUpAccount(cloud);
   for (const name of [
@@ -62,7 +73,7 @@ try {
     everything,
   );
   account.close();
-  const program = await makePackage(join(folder, "package"));
+  const main = await makePackage(join(folder, "package"));
   const code = join(folder, "code");
   mkdirSync(code);
   cpSync(join(root, "trainer/bootstrap.py"), join(code, "bootstrap.py"));
@@ -71,51 +82,54 @@ try {
     filter: (path) => !path.includes("__pycache__"),
   });
 
-  const taken: Record<string, Record<"seconds" | "cloud" | "requests", number[]>> = {};
-  const measure = async (name: string, command: readonly string[], more: object, mark: string) => {
+  const away = await startDistance(cloud.endpoint, distance);
+  const taken: Record<string, Taken> = {};
+  const measure = async (name: string, far: boolean, command: readonly string[], more: Env) => {
     await cloud.order("trace");
-    const { seconds, said } = await accepted(command, { ...process.env, ...more }, mark);
+    const environment = { ...process.env, ...more, ...(far && { AWS_ENDPOINT_URL: away.url }) };
+    const { seconds, said } = await accepted(command, environment);
     const trace = (await cloud.order("trace")) as Traced[];
     // The jobs' own requests are no command's.
     const own = trace.filter(({ principal }) => !principal.includes("assumed-role"));
-    const list = (taken[name] ??= { seconds: [], cloud: [], requests: [] });
-    list.seconds.push(seconds);
-    list.cloud.push(busySeconds(own));
-    list.requests.push(own.length);
+    const list = (taken[name] ??= { near: [], far: [], cloud: [], requests: [] });
+    if (far) list.far.push(seconds);
+    else {
+      list.near.push(seconds);
+      list.cloud.push(busySeconds(own));
+      list.requests.push(own.length);
+    }
     return said;
   };
 
+  // Written before all else: what was written just now is read twice by whoever is careful.
+  const projects = Array.from({ length: 2 * (rounds + 1) }, (_, index) => {
+    const project = join(folder, `project-${index}`);
+    mkdirSync(join(project, "rows"), { recursive: true });
+    writeFileSync(join(project, "rows.json"), JSON.stringify(exampleRows(rowCount + index)));
+    return project;
+  });
+  await sleep(2500);
+
   let last = "";
-  for (let round = 0; round <= rounds; round++) {
-    const project = join(folder, `project-${round}`);
-    mkdirSync(project);
-    writeFileSync(join(project, "rows.json"), JSON.stringify(exampleRows(rowCount + round)));
-    // The code is new to S3 in each round, as it is to the SDK, which sends it every time.
-    cpSync(join(folder, "package"), join(project, "package"), { recursive: true });
-    const own = join(project, "package/trainer/bootstrap.py");
-    writeFileSync(own, `${String(round)}\n`, { flag: "a" });
+  for (const [index, project] of projects.entries()) {
+    const far = index % 2 === 1;
+    // The code is new to S3 each time, as it is to the SDK, which sends it with every job.
+    const program = join(folder, "package/trainer/bootstrap.py");
+    writeFileSync(program, `${String(index)}\n`, { flag: "a" });
     const moxi = { ...env, MOXI_SAGEMAKER_IMAGE: rehearsalImage, XDG_STATE_HOME: project };
-    const train = [
-      process.execPath,
-      program.replace(join(folder, "package"), join(project, "package")),
-      "train",
-      "--dataset",
-      "rows.json",
-      "--json",
-      "--yes",
-    ];
+    const train = [process.execPath, main, "train", "--dataset", "rows.json", "--json", "--yes"];
     const run = (name: string, epochs: number) =>
       measure(
         name,
+        far,
         ["sh", "-c", 'cd "$0" && exec "$@"', project, ...train, "--epochs", String(epochs)],
         moxi,
-        '"type":"started"',
       );
-    const rows = join(folder, `rows-${round}`);
-    mkdirSync(rows);
+    const rows = join(project, "rows");
     const peer = () =>
       measure(
         "SageMaker SDK",
+        far,
         [
           python,
           join(root, "bench/submit/peer.py"),
@@ -125,8 +139,7 @@ try {
           code,
           rows,
         ],
-        { ...cloud.env, AWS_DEFAULT_REGION: cloud.env["AWS_REGION"] },
-        "accepted",
+        { ...cloud.env, AWS_DEFAULT_REGION: cloud.env["AWS_REGION"]! },
       );
     await run("moxi, the first job", 1);
     for (const side of ["train", "eval"]) {
@@ -136,28 +149,84 @@ try {
     await peer();
     last = await run("moxi, the next job", 2);
     await peer();
-    // The first round warms the disk's cache and the compiled code, as a user's second command does.
-    if (round === 0) for (const name of Object.keys(taken)) delete taken[name];
+    // The first of each warm the disk's cache and the compiled code, as a user's earlier commands do.
+    if (index === 1) for (const name of Object.keys(taken)) delete taken[name];
   }
+  away.stop();
 
-  const median = (list: readonly number[]) =>
-    list.toSorted((a, b) => a - b)[list.length >> 1] ?? Number.NaN;
-  const peerSeconds = median(taken["SageMaker SDK"]!.seconds);
+  const bare: number[] = [];
+  for (let round = 0; round < 9; round++) {
+    const start = performance.now();
+    spawnSync(process.execPath, ["-e", "0"]);
+    bare.push((performance.now() - start) / 1000);
+  }
+  const peerTaken = taken["SageMaker SDK"]!;
   process.stdout.write(
-    `median of ${rounds} rounds, ${rowCount} rows, Node ${process.version}, ${sdk}\n\n`,
+    `median of ${rounds} rounds, ${rowCount} rows, Node ${process.version}, ${sdk}; node -e 0 takes ${median(bare).toFixed(2)} s\n\n` +
+      `${"".padEnd(20)}    seconds  of it the cloud  requests   at ${distance} ms  round trips\n`,
   );
-  for (const [name, { seconds, cloud: busy, requests }] of Object.entries(taken)) {
-    const own = median(seconds);
-    const ratio = name === "SageMaker SDK" ? "" : `${(peerSeconds / own).toFixed(1)} x faster`;
+  for (const [name, { near, far, cloud: busy, requests }] of Object.entries(taken)) {
+    const [own, ownFar] = [median(near), median(far)];
+    const times = (peer: readonly number[], mine: number) =>
+      `${(median(peer) / mine).toFixed(1)} x`;
+    const ratio =
+      name === "SageMaker SDK"
+        ? ""
+        : `  ${times(peerTaken.near, own)} faster, ${times(peerTaken.far, ownFar)} at ${distance} ms`;
+    const trips = ((ownFar - own) * 1000) / distance;
     process.stdout.write(
-      `${name.padEnd(22)} ${own.toFixed(2).padStart(6)} s, the cloud ${median(busy).toFixed(2)} s ${String(median(requests)).padStart(5)} requests  ${ratio}`.trimEnd() +
-        "\n",
+      `${name.padEnd(20)} ${own.toFixed(2).padStart(8)} s ${median(busy).toFixed(2).padStart(13)} s ${String(median(requests)).padStart(9)} ${ownFar.toFixed(2).padStart(9)} s ${trips.toFixed(1).padStart(12)}${ratio}\n`,
     );
   }
   readAsOutsider(last, env);
 } finally {
   await cloud.stop();
   rmSync(folder, { recursive: true, force: true });
+}
+
+type Env = Readonly<Record<string, string>>;
+
+interface Taken {
+  /** Seconds. */
+  readonly near: number[];
+  /** Seconds, with the cloud at a distance. */
+  readonly far: number[];
+  /** Seconds in which the cloud worked. */
+  readonly cloud: number[];
+  readonly requests: number[];
+}
+
+function median(list: readonly number[]): number {
+  return list.toSorted((a, b) => a - b)[list.length >> 1] ?? Number.NaN;
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, milliseconds));
+}
+
+/** Puts the cloud so many milliseconds away: every byte of its answers comes that much later. */
+async function startDistance(endpoint: string, milliseconds: number) {
+  const { hostname, port } = new URL(endpoint);
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(Number(port), hostname);
+    for (const socket of [near, far]) {
+      sockets.add(socket.setNoDelay(true));
+      socket.on("error", () => socket.destroy());
+    }
+    near.on("close", () => far.destroy());
+    near.pipe(far);
+    far.on("close", () => void setTimeout(() => near.end(), milliseconds));
+    far.on("data", (bytes: Buffer) => void setTimeout(() => near.write(bytes), milliseconds));
+  });
+  await new Promise<void>((listening) => void server.listen(0, "127.0.0.1", listening));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    stop() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
 }
 
 interface Traced {
@@ -198,11 +267,10 @@ function readAsOutsider(started: string, env: Readonly<Record<string, string>>):
   process.stdout.write(`\nthe SDK reads the job: channels ${names}; artifacts in ${artifacts}\n`);
 }
 
-/** Seconds until a command says the words that mean the job is accepted. */
+/** Seconds until a command says that its job is accepted. It is left running for a moment. */
 async function accepted(
   [command, ...args]: readonly string[],
   env: NodeJS.ProcessEnv,
-  mark: string,
 ): Promise<{ readonly seconds: number; readonly said: string }> {
   const start = performance.now();
   const child = spawn(command!, args, { env, stdio: ["ignore", "pipe", "pipe"] });
@@ -210,8 +278,9 @@ async function accepted(
   child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
   for await (const line of createInterface({ input: child.stdout })) {
     said += `${line}\n`;
-    if (!line.includes(mark)) continue;
+    if (!line.includes('"type":"started"') && line !== "accepted") continue;
     const seconds = (performance.now() - start) / 1000;
+    await sleep(500);
     child.kill("SIGKILL");
     return { seconds, said: line };
   }
