@@ -63,8 +63,9 @@ export async function watchDataset(
   };
 }
 
-function keyOf({ outFolder: _, ...circumstances }: Circumstances): string {
-  return hashJson(JSON.parse(JSON.stringify(circumstances)));
+function keyOf(circumstances: Circumstances): string {
+  const { outFolder: _, ...given } = circumstances;
+  return hashJson(JSON.parse(JSON.stringify(given)));
 }
 
 /** Of every file that the dataset is read from; and what is passed over, which its warnings name. */

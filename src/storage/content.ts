@@ -96,7 +96,7 @@ export interface Sent {
   readonly files: number;
   readonly bytes: number;
   /** Waits for the housekeeping, which nobody else has to wait for and which never fails. */
-  tidied(): Promise<unknown>;
+  readonly tidied: () => Promise<unknown>;
 }
 
 /** Sends what S3 lacks of several contents, all of it over the same connections. */

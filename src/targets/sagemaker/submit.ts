@@ -73,7 +73,7 @@ async function sendAndCreate(
 interface SentInputs {
   readonly channels: readonly Channel[];
   /** Waits for the housekeeping, which the job does not wait for. */
-  tidied(): Promise<unknown>;
+  readonly tidied: () => Promise<unknown>;
 }
 
 function keptInputs({ kept }: Continuation): SentInputs {
