@@ -161,7 +161,7 @@ test("Ctrl-C in train stops the run with a checkpoint, and the exit code is 130"
   const stopped = Promise.withResolvers<void>();
   endless(stopped.promise);
   const code = moxi("train");
-  await vi.waitFor(() => expect(terminal.written.err).toContain("step 1/230"));
+  await vi.waitFor(() => expect(terminal.written.err).toContain("step 1/230"), 30_000);
   terminal.interrupt();
   expect(verbs.stop.mock.lastCall![1]).toEqual({ run, how: "checkpoint" });
   expect(terminal.written.err).toContain(
@@ -175,7 +175,7 @@ test("Ctrl-C in train stops the run with a checkpoint, and the exit code is 130"
 test("a second Ctrl-C aborts the run, a third leaves it", async () => {
   endless(new Promise(() => {}));
   const code = moxi("train");
-  await vi.waitFor(() => expect(terminal.written.err).toContain("step 1/230"));
+  await vi.waitFor(() => expect(terminal.written.err).toContain("step 1/230"), 30_000);
   terminal.interrupt();
   terminal.interrupt();
   expect(verbs.stop.mock.lastCall![1]).toEqual({ run, how: "abort" });
@@ -187,7 +187,7 @@ test("a second Ctrl-C aborts the run, a third leaves it", async () => {
 test("Ctrl-C in watch leaves the run alone", async () => {
   endless(new Promise(() => {}));
   const code = moxi("watch");
-  await vi.waitFor(() => expect(terminal.written.err).toContain("step 1/230"));
+  await vi.waitFor(() => expect(terminal.written.err).toContain("step 1/230"), 30_000);
   terminal.interrupt();
   expect(await code).toBe(130);
   expect(verbs.stop).not.toHaveBeenCalled();
@@ -197,7 +197,7 @@ test("Ctrl-C in watch leaves the run alone", async () => {
 test("Ctrl-C while the run is prepared calls the work back and exits with 130", async () => {
   verbs.train.mockImplementation(() => new Promise(() => {}));
   const code = moxi("train");
-  await vi.waitFor(() => expect(verbs.train).toHaveBeenCalled());
+  await vi.waitFor(() => expect(verbs.train).toHaveBeenCalled(), 30_000);
   terminal.interrupt();
   expect(verbs.train.mock.lastCall![1]!.signal!.aborted).toBe(true);
   expect(await code).toBe(130);
