@@ -6,10 +6,11 @@ import {
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
+  ListObjectsV2Command,
   ListPartsCommand,
-  paginateListObjectsV2,
 } from "@aws-sdk/client-s3";
 import type { ClientParts } from "./aws.ts";
+import { readList } from "./list-answer.ts";
 import type { WireTarget } from "./wire.ts";
 
 /** A bucket and what every request to it says besides. */
@@ -152,16 +153,31 @@ export async function openS3(parts: ClientParts) {
     list: (bucket: Bucket, prefix: string): Promise<ObjectInfo[]> =>
       parts.attempt(`list ${uri(bucket, prefix)}`, async () => {
         const found: ObjectInfo[] = [];
-        // XML has no way to write most control characters; encoded they survive.
-        const input = { ...of(bucket), Prefix: prefix, EncodingType: "url" as const };
-        for await (const page of paginateListObjectsV2({ client }, input)) {
+        for (let token: string | undefined; ;) {
+          // XML has no way to write most control characters; encoded they survive.
+          const input = { ...of(bucket), Prefix: prefix, EncodingType: "url" as const };
+          const command = new ListObjectsV2Command({ ...input, ContinuationToken: token });
+          let taken: readonly ObjectInfo[] = [];
+          command.middlewareStack.add(
+            (next) => async (args) => {
+              const result = await next(args);
+              taken = await takeList(result.response as Response);
+              return result;
+            },
+            { step: "deserialize", priority: "low" },
+          );
+          const page = await client.send(command);
           const plain = page.EncodingType !== "url";
-          for (const { Key = "", Size, ETag } of page.Contents ?? []) {
-            const key = plain ? Key : decodeURIComponent(Key.replaceAll("+", " "));
-            found.push({ key, size: Size ?? 0, etag: ETag ?? "" });
+          const left = (page.Contents ?? []).map(({ Key = "", Size = 0, ETag = "" }) => {
+            return { key: Key, size: Size, etag: ETag };
+          });
+          for (const { key, size, etag } of [...taken, ...left]) {
+            const name = plain ? key : decodeURIComponent(key.replaceAll("+", " "));
+            found.push({ key: name, size, etag });
           }
+          token = page.NextContinuationToken;
+          if (token === undefined) return found;
         }
-        return found;
       }),
 
     /** Starts a multipart upload whose parts and whole are guarded by CRC-32; returns its id. */
@@ -259,4 +275,21 @@ export async function openS3(parts: ClientParts) {
         await client.send(new AbortMultipartUploadCommand(input));
       }),
   };
+}
+
+interface Response {
+  readonly statusCode: number;
+  body: AsyncIterable<Uint8Array> | Uint8Array;
+}
+
+/** Takes the objects out of an answer that has just arrived; the SDK gets the rest of it. */
+async function takeList(response: Response): Promise<readonly ObjectInfo[]> {
+  if (response.statusCode !== 200 || response.body instanceof Uint8Array) return [];
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of response.body) chunks.push(chunk);
+  response.body = Buffer.concat(chunks);
+  const answer = readList(response.body.toString());
+  if (answer === undefined) return [];
+  response.body = Buffer.from(answer.rest);
+  return answer.objects;
 }

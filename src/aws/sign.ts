@@ -1,4 +1,5 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHmac, createSecretKey, hash } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 
 export interface Credentials {
   readonly accessKeyId: string;
@@ -23,23 +24,26 @@ export interface Unsigned {
 const hmac = (key: string | Buffer, data: string) =>
   createHmac("sha256", key).update(data).digest();
 
+/** As it is signed: without spaces around it, and never two in a row. */
+const plain = (value: string) =>
+  /^\s|\s$|  /.test(value) ? value.trim().replace(/ +/g, " ") : value;
+
 /**
  * Signature Version 4 for S3 (docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html).
  * The SDK's signer gives the same headers, but takes a tenth of a millisecond for each of ten
  * thousand small files.
  */
 export function createSigner(region: string, service = "s3") {
-  let cached: { readonly for: string; readonly key: Buffer } | undefined;
+  // Node takes longer to make a key of bytes than to sign with it.
+  let cached: { readonly for: string; readonly key: KeyObject } | undefined;
   return (request: Unsigned, credentials: Credentials, now: Date): Record<string, string> => {
     const time = now.toISOString().replace(/[-:]|\.\d{3}/g, "");
     const day = time.slice(0, 8);
     const keyOf = `${day} ${credentials.secretAccessKey}`;
     if (cached?.for !== keyOf) {
       const parts = [region, service, "aws4_request"];
-      cached = {
-        for: keyOf,
-        key: parts.reduce(hmac, hmac(`AWS4${credentials.secretAccessKey}`, day)),
-      };
+      const key = parts.reduce(hmac, hmac(`AWS4${credentials.secretAccessKey}`, day));
+      cached = { for: keyOf, key: createSecretKey(key) };
     }
     const headers: Record<string, string> = {
       ...request.headers,
@@ -50,19 +54,12 @@ export function createSigner(region: string, service = "s3") {
     if (credentials.sessionToken) headers["x-amz-security-token"] = credentials.sessionToken;
     const names = Object.keys(headers).sort();
     const signed = names.join(";");
-    const canonical = [
-      request.method,
-      request.path,
-      request.query,
-      ...names.map((name) => `${name}:${headers[name]!.trim().replace(/ +/g, " ")}`),
-      "",
-      signed,
-      request.payload,
-    ].join("\n");
+    let canonical = `${request.method}\n${request.path}\n${request.query}\n`;
+    for (const name of names) canonical += `${name}:${plain(headers[name]!)}\n`;
+    canonical += `\n${signed}\n${request.payload}`;
     const scope = `${day}/${region}/${service}/aws4_request`;
-    const hash = createHash("sha256").update(canonical).digest("hex");
-    const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash}`;
-    const signature = hmac(cached.key, text).toString("hex");
+    const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash("sha256", canonical)}`;
+    const signature = createHmac("sha256", cached.key).update(text).digest("hex");
     headers["authorization"] =
       `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}, ` +
       `SignedHeaders=${signed}, Signature=${signature}`;

@@ -290,6 +290,7 @@ interface SendOptions {
 
 /** encodeURIComponent and the four characters that AWS's signature wants encoded too. */
 function encode(text: string): string {
+  if (/^[\w.~-]*$/.test(text)) return text;
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
     (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,

@@ -10,6 +10,8 @@ import { crcText, Wire } from "../aws/wire.ts";
 import type { ReadResult, WireCredentials, WireTarget } from "../aws/wire.ts";
 import type { Sums } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
+import { Finisher } from "./finish.ts";
+import type { Written } from "./finish.ts";
 import { Turns } from "./turns.ts";
 import type { TurnsOptions } from "./turns.ts";
 
@@ -50,7 +52,6 @@ export interface Mover {
   close(): void;
 }
 
-const fsync = promisify(fs.fsync);
 const write = promisify(fs.write);
 
 export interface MoverOptions extends Pick<TurnsOptions, "atOnce" | "heldBytes"> {
@@ -71,6 +72,7 @@ export function createMover(
   const { atOnce, partBytes, heldBytes } = options;
   const wire = new Wire(target, credentials, { connections: atOnce.most });
   const turns = new Turns({ atOnce, heldBytes });
+  const finisher = new Finisher();
   const buffers: Buffer[] = [];
 
   const withBytes = async <T>(
@@ -92,7 +94,10 @@ export function createMover(
     }
   };
 
-  const run = async (task: Task, onBytes: (bytes: number) => void): Promise<Moved> => {
+  const run = async (
+    task: Exclude<Task, { kind: "get" }>,
+    onBytes: (bytes: number) => void,
+  ): Promise<Moved> => {
     switch (task.kind) {
       case "put":
         return withBytes(task, async (bytes) => {
@@ -114,22 +119,31 @@ export function createMover(
           fs.closeSync(file);
         }
       }
-      case "get":
-        return getWhole(wire, task, onBytes);
     }
   };
 
+  /** Its turn ends with the last byte: the next one need not wait for the disk. */
+  const get = async (task: Task & { kind: "get" }, onBytes: (bytes: number) => void) => {
+    const got = await turns.run(heldBy(task), () => getWhole(wire, task, onBytes));
+    await finisher.finish(got);
+    return got.moved;
+  };
+
   return {
-    run: (task, onBytes) => turns.run(heldBy(task), () => run(task, onBytes)),
+    run: (task, onBytes) =>
+      task.kind === "get" ? get(task, onBytes) : turns.run(heldBy(task), () => run(task, onBytes)),
     close: () => wire.close(),
   };
 }
 
+/** What a connection reads into before it is written. */
+const piecesBytes = 2 << 20;
+
 /** About how many bytes of memory a task needs. */
 function heldBy(task: Task): number {
   if (task.kind === "put") return task.stamp.size;
-  if (task.kind === "get") return task.size;
-  return task.kind === "part" ? task.length : 2 << 20;
+  if (task.kind === "part") return task.length;
+  return task.kind === "get" ? Math.min(task.size, piecesBytes) : piecesBytes;
 }
 
 async function getRange(
@@ -154,44 +168,36 @@ async function getRange(
   return { crc: read.crc, crc64: wanted ? sum : undefined, etag: read.etag };
 }
 
-/** Reads a small object into a file that appears whole, checked, or not at all. */
+/** Reads a small object into a file that is whole and checked, or not there at all. */
 async function getWhole(
   wire: Wire,
   { file, key, etag, size }: Task & { kind: "get" },
   onBytes: (bytes: number) => void,
-): Promise<Moved> {
-  const bytes = Buffer.allocUnsafe(size);
-  for (let attempt = 1; ; attempt++) {
-    const range = { offset: 0, length: size, whole: true };
-    const read = await wire.get(key, range, etag, (chunk, at) => {
-      chunk.copy(bytes, at);
-      onBytes(chunk.length);
-    });
-    if (!isStored(read, bytes)) {
-      if (attempt < 3) continue;
-      throw checksumError(key);
+): Promise<Written & { readonly moved: Moved }> {
+  const partial = partialName(file, etag ?? "");
+  const descriptor = fs.openSync(partial, "w");
+  try {
+    for (let attempt = 1; ; attempt++) {
+      const range = { offset: 0, length: size, whole: true };
+      const moved = await wire.get(key, range, etag, (piece, at) => {
+        writeAll(descriptor, piece, at);
+        onBytes(piece.length);
+      });
+      if (isStored(moved, partial, size)) return { descriptor, partial, file, moved };
+      if (attempt === 3) throw checksumError(key);
     }
-    const partial = partialName(file, read.etag);
-    try {
-      const descriptor = fs.openSync(partial, "w");
-      try {
-        writeAll(descriptor, bytes, 0);
-        await fsync(descriptor);
-      } finally {
-        fs.closeSync(descriptor);
-      }
-      fs.renameSync(partial, file);
-    } catch (error) {
-      fs.rmSync(partial, { force: true });
-      throw error;
-    }
-    return read;
+  } catch (error) {
+    fs.closeSync(descriptor);
+    fs.rmSync(partial, { force: true });
+    throw error;
   }
 }
 
-function isStored({ crc, stored }: ReadResult, bytes: Buffer): boolean {
+function isStored({ crc, stored }: ReadResult, file: string, length: number): boolean {
   if (stored.crc !== undefined) return stored.crc.includes("-") || stored.crc === crcText(crc);
-  return stored.crc64 === undefined || stored.crc64 === crc64Text(crc64(bytes));
+  if (stored.crc64 === undefined) return true;
+  const sums = sumsOf({ kind: "check", file, offset: 0, length, crc64: true });
+  return stored.crc64 === crc64Text(sums.crc64!);
 }
 
 /** Where an object is gathered until it is whole: beside its place, hidden, one name a version. */

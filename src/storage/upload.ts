@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { MoxiError } from "../base/errors.ts";
 import { formatBytes, plural } from "../base/format.ts";
@@ -77,8 +78,9 @@ export async function upload(
 ): Promise<Uploaded> {
   const { bucket, host, clock } = options;
   const s3 = await aws.s3();
-  const stamped = await inLanes(files, smallAtOnce.first, async (file) => {
-    const stamp = stampOf(await stat(file.path, { bigint: true }));
+  // Not by the thread pool, which takes ten times as long as the file system.
+  const stamped = files.map((file) => {
+    const stamp = stampOf(statSync(file.path, { bigint: true }));
     if (file.stamp !== undefined && file.stamp.changed !== stamp.changed) {
       throw changedError(file.path);
     }
