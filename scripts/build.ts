@@ -18,16 +18,24 @@ export async function build(folder: string): Promise<OutputChunk[]> {
   return chunks;
 }
 
-/** The program and the library share their chunks. They lie flat: import.meta.url is used to find index.js. */
+/**
+ * The program and the library share their chunks. Those of the threads are their own: a shared one
+ * may import the program, which would start once more in each of them. They lie flat:
+ * import.meta.url is used to find index.js.
+ */
 export async function bundle(folder: string): Promise<OutputChunk[]> {
+  const program = { main: "src/cli/main.ts", index: "src/index.ts" };
+  const workers = {
+    "transfer-worker": "src/storage/worker.ts",
+    "dataset-worker": "src/dataset/rules/worker.ts",
+  };
+  return [...(await write(folder, program)), ...(await write(folder, workers))];
+}
+
+async function write(folder: string, input: Record<string, string>): Promise<OutputChunk[]> {
   const bundler = await rolldown({
     cwd: root,
-    input: {
-      main: "src/cli/main.ts",
-      index: "src/index.ts",
-      "transfer-worker": "src/storage/worker.ts",
-      "dataset-worker": "src/dataset/rules/worker.ts",
-    },
+    input,
     platform: "node",
     plugins: [cheapBuiltins],
     // Many packages name a CommonJS file first, which cannot be shaken: five times the size.

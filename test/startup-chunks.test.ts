@@ -80,3 +80,13 @@ test("what a run on AWS loads brings no part of Node that only other services ne
 test("what every start imports of Node is taken without the rest of its module", () => {
   for (const { code } of chunks) expect(code).not.toMatch(/\bfrom\s*["'`]node:/);
 });
+
+test.each(["transfer-worker.js", "dataset-worker.js"])(
+  "%s loads neither the program, which would start once more in it, nor anything heavy",
+  (name) => {
+    const worker = chunks.find(({ fileName }) => fileName === name)!;
+    const loaded = loadedWith(worker);
+    expect(modules(loaded).filter((id) => id.includes("/src/cli/"))).toEqual([]);
+    expect(modules(loaded).filter((id) => heavy.test(id))).toEqual([]);
+  },
+);

@@ -3,7 +3,7 @@ export type TakePiece = (piece: Buffer) => void | Promise<void>;
 
 /** Most answers are short; a body that fills this gets more room. */
 const firstBytes = 64 << 10;
-const mostBytes = 1 << 20;
+const mostBytes = 256 << 10;
 /** TLS brings at most 16 KiB at once, and less room would cut them in two. */
 const leastSpace = 16 << 10;
 /** On a slow line pieces are handed on so often, however small they are. */
