@@ -55,6 +55,8 @@ interface Measured {
   readonly seconds: number;
   readonly cpu: number;
   readonly megabytes: number;
+  /** Of the server meanwhile; not a number where there is no /proc. */
+  readonly serverCpu: number;
 }
 
 async function main(): Promise<void> {
@@ -117,7 +119,7 @@ async function main(): Promise<void> {
       rmSync(stored, { recursive: true, force: true });
       mkdirSync(stored);
       if (direction === "down") {
-        const sent = measure(commandOf("moxi", kind, "up", at), env);
+        const sent = measure(commandOf("moxi", kind, "up", at), env, server.pid);
         if (typeof sent === "string") throw new Error(sent);
         rmSync(join(folder, kind), { recursive: true });
       }
@@ -127,7 +129,7 @@ async function main(): Promise<void> {
           const back = join(folder, "back");
           rmSync(back, { recursive: true, force: true });
           mkdirSync(back);
-          const measured = measure(commandOf(name, kind, direction, at), env);
+          const measured = measure(commandOf(name, kind, direction, at), env, server.pid);
           if (typeof measured === "string") {
             process.stderr.write(`${name} ${work}: ${measured}\n`);
             continue;
@@ -137,13 +139,16 @@ async function main(): Promise<void> {
           if (name === "moxi") compare(place, direction === "down" ? back : join(folder, kind));
           if (direction === "up") rmSync(place, { recursive: true });
           process.stderr.write(
-            `rtt ${rtt} ${work} ${name}: ${measured.seconds.toFixed(2)} s, ${measured.cpu.toFixed(2)} CPU-s, ${measured.megabytes} MB\n`,
+            `rtt ${rtt} ${work} ${name}: ${measured.seconds.toFixed(2)} s, ${measured.cpu.toFixed(2)} CPU-s, the server ${measured.serverCpu.toFixed(2)}, ${measured.megabytes} MB\n`,
           );
         }
       }
       rmSync(join(folder, "back"), { recursive: true });
       rmSync(join(folder, kind), { recursive: true, force: true });
-      const gib = work.startsWith("large") ? mib / 1024 : (count * 10) / 1024 / 1024;
+      const share = (cpu: number) =>
+        kind === "large"
+          ? `${((cpu * 1024) / mib).toFixed(2)} s/GiB`
+          : `${((cpu * 1000) / count).toFixed(2)} ms/file`;
       const best = Math.min(
         ...[...results]
           .filter(([name]) => name !== "moxi")
@@ -153,13 +158,12 @@ async function main(): Promise<void> {
         const one = median(list);
         const cells =
           one === undefined
-            ? ["failed", "", "", ""]
+            ? ["failed", "", "", "", ""]
             : [
                 `${one.seconds.toFixed(2)} s`,
                 `${(best / one.seconds).toFixed(2)} x`,
-                work.startsWith("large")
-                  ? (one.cpu / gib).toFixed(2)
-                  : `${((one.cpu * 1000) / count).toFixed(2)} ms/file`,
+                share(one.cpu),
+                share(one.serverCpu),
                 `${one.megabytes} MB`,
               ];
         rows.push([work, name, ...cells]);
@@ -167,7 +171,7 @@ async function main(): Promise<void> {
     }
     process.stdout.write(`\nRTT ${rtt} ms, ${mib} MiB in one file, ${count} files of 10 KiB\n\n`);
     process.stdout.write(
-      "| work | tool | time | best peer's time / this | CPU-s per GiB | peak memory |\n|---|---|---|---|---|---|\n",
+      "| work | tool | time | best peer's time / this | CPU | server's CPU | peak memory |\n|---|---|---|---|---|---|---|\n",
     );
     process.stdout.write(rows.map((row) => `| ${row.join(" | ")} |\n`).join(""));
   }
@@ -275,7 +279,20 @@ function commandOf(
   }
 }
 
-function measure(command: string[], env: Record<string, string | undefined>): Measured | string {
+/** CPU-seconds that a process has taken, of Linux's hundredths. */
+function cpuOf(pid: number): number {
+  const file = `/proc/${pid}/stat`;
+  if (!existsSync(file)) return Number.NaN;
+  const [user, system] = readFileSync(file, "utf8").split(" ").slice(13, 15).map(Number);
+  return (user! + system!) / 100;
+}
+
+function measure(
+  command: string[],
+  env: Record<string, string | undefined>,
+  server: number,
+): Measured | string {
+  const before = cpuOf(server);
   const args = ["-f", "MEASURED %e %U %S %M", ...command];
   const { status, stderr } = spawnSync("/usr/bin/time", args, { env, encoding: "utf8" });
   const found = /MEASURED (\S+) (\S+) (\S+) (\d+)/.exec(stderr);
@@ -286,7 +303,8 @@ function measure(command: string[], env: Record<string, string | undefined>): Me
     number,
     number,
   ];
-  return { seconds, cpu: user + system, megabytes: Math.round(kilobytes / 1000) };
+  const megabytes = Math.round(kilobytes / 1000);
+  return { seconds, cpu: user + system, megabytes, serverCpu: cpuOf(server) - before };
 }
 
 function compare(one: string, other: string): void {

@@ -13,7 +13,6 @@ export interface TurnsOptions {
 
 /** Judged after so many rounds of all that run at once. */
 const rounds = 3;
-const step = 32;
 /** A thread that waits for more than so much of its time could serve more requests. */
 const busyEnough = 0.7;
 /** Where more at once do not end so much more in the same time, the other side is what is waited for. */
@@ -96,7 +95,7 @@ export class Turns {
       this.most = this.limit;
     } else if (isIdle) {
       this.before = rate;
-      this.limit = Math.min(this.most, this.limit + step);
+      this.limit = Math.min(this.most, 2 * this.limit);
     }
   }
 }

@@ -11,6 +11,7 @@ export interface S3Server {
   readonly kind: "versitygw" | "moto";
   readonly url: string;
   readonly port: number;
+  readonly pid: number;
   /** TLS material of the test's own authority; moto speaks plainly. */
   readonly tls: Tls | undefined;
   /** Where it keeps its objects, as files. */
@@ -93,7 +94,7 @@ export async function startServer(kind: S3Server["kind"]): Promise<S3Server> {
   }
   if (kind === "moto") await fetch(`${url}/${bucket.name}`, { method: "PUT" });
   const data = kind === "versitygw" ? join(folder, "data") : undefined;
-  return { kind, url, port, tls, data, stop };
+  return { kind, url, port, pid: child.pid!, tls, data, stop };
 }
 
 function answers(port: number): Promise<boolean> {
