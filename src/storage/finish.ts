@@ -8,8 +8,8 @@ export interface Written {
 }
 
 interface Waiting extends Written {
-  done(): void;
-  fail(error: unknown): void;
+  readonly done: () => void;
+  readonly fail: (error: unknown) => void;
 }
 
 /** So many go to the disk together, or as many as come within so long. */
