@@ -11,7 +11,7 @@ const longestMs = 250;
 
 /**
  * The memory that a connection reads into. A body arrives in records of 16 KiB; here they lie one
- * after another, so that they are checked and written by the megabyte without being copied.
+ * after another, so that they are checked and written many at a time without being copied.
  */
 export class Pieces {
   private readonly spare: Buffer[];

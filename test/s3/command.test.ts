@@ -147,7 +147,8 @@ describe.skipIf(kind === undefined)(`moxi storage before ${kind}`, () => {
     proxy.fault = ({ operation }) => {
       if (operation !== "UploadPart") return undefined;
       parts += 1;
-      return parts === 1 ? undefined : { call: () => first.child.kill("SIGINT") };
+      // Once: a second Ctrl-C ends it without a word.
+      return parts === 2 ? { call: () => first.child.kill("SIGINT") } : undefined;
     };
     const { code, stderr } = await first.ended;
     proxy.fault = () => undefined;
