@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 moxi := node bin/moxi.cjs
-python := trainer test
+python := trainer test bench
 dataset := data/sft/training_dataset.json
 # More flags for the command, e.g. make train ARGS="--epochs 2"
 ARGS ?=

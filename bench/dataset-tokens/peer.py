@@ -26,7 +26,7 @@ TEMPLATE = (
 
 
 def lines(folder):
-    with open(folder / "rows.jsonl", encoding="utf-8") as file:
+    with (folder / "rows.jsonl").open(encoding="utf-8") as file:
         yield from file
 
 
@@ -45,9 +45,7 @@ def train(folder):
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = (
-        m["content"] for line in lines(folder) for m in json.loads(line)["messages"]
-    )
+    texts = (m["content"] for line in lines(folder) for m in json.loads(line)["messages"])
     tokenizer.train_from_iterator(texts, trainer)
     model = folder / "model"
     model.mkdir()
@@ -73,9 +71,7 @@ def count(folder):
     for line in lines(folder):
         messages = json.loads(line)["messages"]
         batch.append(
-            "".join(
-                f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages
-            )
+            "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
         )
         if len(batch) == 500:
             tokens += flush()

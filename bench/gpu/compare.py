@@ -342,8 +342,11 @@ def table(told):
                 f" | {one['trainedTokensPerSecond']:,.0f} | {mfu}"
                 f" | {one['peakMemoryBytes'] / 2**30:.2f} GiB | {one['firstStepSeconds']:.1f} s |"
             )
-    facts = [f"{each['model']}: {each['sequences']} sequences, {each['tokens']:,} tokens"
-             f" in {each['steps']} steps" for each in told["results"]]
+    facts = [
+        f"{each['model']}: {each['sequences']} sequences, {each['tokens']:,} tokens"
+        f" in {each['steps']} steps"
+        for each in told["results"]
+    ]
     versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
     return "\n".join([*lines, "", *(f"- {fact}" for fact in facts), f"- {versions}"]) + "\n"
 

@@ -1,6 +1,6 @@
 """Reads a training job of Moxi's by its name with the SageMaker Python SDK, as somebody else would.
 
-    python bench/submit/outsider.py JOB
+python bench/submit/outsider.py JOB
 """
 
 import json

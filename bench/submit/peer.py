@@ -1,6 +1,6 @@
 """What bench/submit.ts is measured against: the same job, submitted by the SageMaker Python SDK.
 
-    python bench/submit/peer.py BUCKET ROLE IMAGE CODE ROWS
+python bench/submit/peer.py BUCKET ROLE IMAGE CODE ROWS
 """
 
 import sys
@@ -33,7 +33,8 @@ trainer = ModelTrainer(
 )
 trainer.train(
     input_data_config=[
-        InputData(channel_name=side, data_source=f"{rows}/{side}.jsonl") for side in ("train", "eval")
+        InputData(channel_name=side, data_source=f"{rows}/{side}.jsonl")
+        for side in ("train", "eval")
     ],
     wait=False,
 )

@@ -5,8 +5,8 @@
 
 The peer is TRL's SFTTrainer in fp32 without checkpointing, with our learning rate and batch and
 otherwise its defaults (its bare ones, bfloat16 and checkpointing, are far slower on a CPU). Each
-run is a process of its own; the two take turns, so that a busy machine slows both. What is compared are
-ratios within one pair, each pair with another seed and so with another order of rows, which on
+run is a process of its own; the two take turns, so that a busy machine slows both. What is compared
+are ratios within one pair, each pair with another seed and so with another order of rows, which on
 both sides is left to chance. Of speeds and times the median of the pairs is told; of losses, which
 differ by chance as the orders do, the mean with its standard error.
 
