@@ -24,8 +24,7 @@ function start() {
   var path = require("path");
   var url = require("url");
 
-  // Compiled code is kept between calls: it matters for the big, lazily loaded chunks.
-  if (module_.enableCompileCache) module_.enableCompileCache();
+  keepCompiled(fs, module_, path);
 
   // In a clone the sources run, so that a stale dist never does; the package holds no sources.
   var sources = path.join(__dirname, "..", "src", "cli", "main.ts");
@@ -34,4 +33,18 @@ function start() {
     process.stderr.write("moxi could not start: " + ((error && error.stack) || error) + "\n");
     process.exitCode = 1;
   });
+}
+
+// Compiled code is kept between calls: it matters for the big, lazily loaded chunks. Not where Node
+// keeps it, in a folder of /tmp that another user may have made: who can write there runs code here.
+function keepCompiled(fs, module_, path) {
+  if (!module_.enableCompileCache || process.env.NODE_COMPILE_CACHE) return;
+  try {
+    var cache = process.env.XDG_CACHE_HOME || path.join(require("os").homedir(), ".cache");
+    var folder = path.join(cache, "moxi", "compiled");
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    module_.enableCompileCache(folder);
+  } catch (_) {
+    // Nowhere to keep it, as in a home that is read only: it is compiled each time.
+  }
 }

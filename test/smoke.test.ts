@@ -82,7 +82,7 @@ const differences = ({ differences: told }: SmokeResult) =>
 /** What is left: in the project, and where temporary files go. */
 const left = async () => [
   ...(await readdir(project.folder)).filter((name) => name === ".moxi"),
-  ...(await readdir(project.env["TMPDIR"]!)).filter((name) => name !== "node-compile-cache"),
+  ...(await readdir(project.env["TMPDIR"]!)),
 ];
 
 describe("moxi train --smoke", { timeout: 300_000 }, () => {
