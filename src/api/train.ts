@@ -71,12 +71,11 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
     // Another machine may have started it. What keeps the cloud from telling, the checks will say.
     await adoptExact(planned.target, runs, chosen).catch(() => false);
   }
-  const asksForDigest = loaded.config.sagemaker?.image?.includes("@sha256:") === true;
-  const intent = intentOf(plan, asksForDigest);
+  const intent = intentOf(plan);
   // A saved plan is meant to the letter.
   const isSame = (other: Plan) =>
     other.planHash === plan.planHash ||
-    (options.plan === undefined && intentOf(other, asksForDigest) === intent);
+    (options.plan === undefined && intentOf(other) === intent);
   const known = await sameRun(context, runs, isSame, chosen);
   if (known.attach !== null && known.submitted) {
     return { run: known.attach, created: false, previous: known.previous, plan };

@@ -313,10 +313,13 @@ describe("the limit of a run that costs money", () => {
     const plan = at(2, tagged);
     for (const other of [at(2.5, tagged), at(2, pinned("a")), at(2.5, pinned("b"))]) {
       expect(other.planHash).not.toBe(plan.planHash);
-      expect(intentOf(other, false)).toBe(intentOf(plan, false));
+      expect(intentOf(other)).toBe(intentOf(plan));
     }
-    // Who asks for a digest means it.
-    expect(intentOf(at(2, pinned("a")), true)).not.toBe(intentOf(at(2, pinned("b")), true));
+    // Who asks for a digest means it, and who does not means what the tag has.
+    const asked = (letter: string) =>
+      intentOf(at(2, pinned(letter), { sagemaker: { image: `1@sha256:${hash(letter)}` } }));
+    expect(asked("a")).not.toBe(asked("b"));
+    expect(asked("a")).not.toBe(intentOf(plan));
     for (const other of [
       at(2, tagged, { maxUsd: 4 }),
       at(2, tagged, { maxHours: 1 }),
@@ -324,13 +327,13 @@ describe("the limit of a run that costs money", () => {
       at(2, tagged, { seed: 5 }),
       makePlan(rented({ maxHours: 1.5 })),
     ]) {
-      expect(intentOf(other, false)).not.toBe(intentOf(plan, false));
+      expect(intentOf(other)).not.toBe(intentOf(plan));
     }
-    const hours = (maxHours: number) => intentOf(makePlan(rented({ maxHours })), false);
+    const hours = (maxHours: number) => intentOf(makePlan(rented({ maxHours })));
     expect(hours(1)).not.toBe(hours(2));
     const later = { ...cloud, imageTag: "2" };
     const other = makePlan({ ...rented({ maxUsd: 3 }), rental: { cloud: later, price } });
-    expect(intentOf(other, false)).not.toBe(intentOf(plan, false));
+    expect(intentOf(other)).not.toBe(intentOf(plan));
   });
 
   test("on this machine only hours limit", () => {

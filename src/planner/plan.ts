@@ -17,6 +17,7 @@ export interface PlanConfig extends Partial<Recipe["training"]>, Partial<Plan["s
   readonly trackers?: Plan["trackers"];
   readonly maxHours?: number;
   readonly maxUsd?: number;
+  readonly sagemaker?: { readonly image?: string };
 }
 
 export interface PlanInput {
@@ -118,6 +119,10 @@ export function makePlan(input: PlanInput): Plan {
     trainer: { code: trainer.code, lock: trainer.lock },
   };
   const maxSeconds = limitOf(input, decide);
+  // Of all that is set of the cloud, this alone cannot be told from what AWS answers.
+  if (input.rental && config.sagemaker?.image?.includes("@sha256:") === true) {
+    decide("sagemaker.image", "pinned", "given");
+  }
   return freezePlan({
     formatVersion: 1,
     recipe,

@@ -103,20 +103,20 @@ export function freezePlan(plan: UnhashedPlan): Plan {
 /**
  * Tells whether two plans were asked for as the same: SHA-256 of a plan without what AWS has answered.
  * An answer may fail, or be another the next day, and the same command must not start a second run
- * for it. Such are the digest that the image's tag has, unless the digest itself is asked for, and
+ * for it. Such are the digest that the image's tag has, unless the digest itself was asked for, and
  * the time that a limit in dollars pays for.
  */
-export function intentOf(plan: Plan, asksForDigest: boolean): string {
+export function intentOf(plan: Plan): string {
   const { decisions, planHash: _, recipeHash, recipe: __, cloud, limits, ...rest } = plan;
   const asked = (name: string) => decisions.find((each) => each.name === name)?.value ?? null;
-  const [maxUsd, maxHours] = [asked("maxUsd"), asked("maxHours")];
+  const [maxUsd, maxHours, image] = [asked("maxUsd"), asked("maxHours"), asked("sagemaker.image")];
   return hashJson({
     ...rest,
     recipeHash,
     limits: maxUsd === null ? limits : { maxUsd, maxHours },
     cloud: cloud && {
       ...cloud,
-      image: asksForDigest ? cloud.image : cloud.image.replace(/(?:@sha256)?:[^:/]+$/, ""),
+      image: image === "pinned" ? cloud.image : cloud.image.replace(/(?:@sha256)?:[^:/]+$/, ""),
     },
   });
 }
