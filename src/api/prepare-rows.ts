@@ -1,11 +1,6 @@
-import { readdirSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { versions } from "node:process";
-import { fileURLToPath } from "node:url";
+import { dirname } from "node:path";
 import { formatCount } from "../base/format.ts";
-import { hashJson } from "../base/hash.ts";
 import { isRecord } from "../base/json.ts";
-import { stampOf } from "../base/stamp.ts";
 import { tellWait } from "../base/waiting.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
 import type { PreparedDataset } from "../dataset/prepare.ts";
@@ -16,6 +11,7 @@ import type { TokenStats } from "../tokens/survey.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
 import { localDataset } from "./data-source.ts";
+import { programId } from "./program-id.ts";
 import { inspectTokens, tellTokens } from "./train-tokens.ts";
 
 export interface PreparedRows {
@@ -103,23 +99,6 @@ function isLooked(value: unknown): value is Looked {
 function nameOf({ id, kind, revision, fingerprint }: ResolvedModel): string | undefined {
   if (kind === "hub" && revision === null) return undefined;
   return [id, kind, revision, fingerprint].join(" ");
-}
-
-/**
- * Tells this program from any other, which might judge the same rows otherwise: bundled, by the name
- * of this file, in which the hash of all that it imports stands; in a clone, by its sources.
- */
-function programId(): string {
-  const file = fileURLToPath(import.meta.url);
-  // The letters that a pattern knows are Node's.
-  if (!file.endsWith(".ts")) return `${basename(file)}, Unicode ${versions.unicode}`;
-  const sources = dirname(dirname(file));
-  const names = readdirSync(sources, { recursive: true, encoding: "utf8" });
-  const stamps = names.map((name) => [
-    name,
-    stampOf(statSync(join(sources, name), { bigint: true })).changed,
-  ]);
-  return `${hashJson(stamps)}, Unicode ${versions.unicode}`;
 }
 
 async function findModel(
