@@ -393,10 +393,16 @@ describe("a parameter", () => {
     // Whoever can write into the bucket names no other secret of the account.
     const Key = `moxi/runs/${run.run}/job-a2/job.json`;
     const foreign = [{ name: "HF_TOKEN", parameter: "/prod/database", region: "us-east-1" }];
-    const Body = JSON.stringify({ secrets: foreign });
-    await root.s3.send(new PutObjectCommand({ Bucket: bucket, Key, Body }));
     const third = newAttempt(run.run, 3, "sagemaker", clock.now());
-    await without_.submit({ run: run.run, folder, plan: run.plan, attempt: third, kept });
+    const goOn = async (Body: string) => {
+      await root.s3.send(new PutObjectCommand({ Bucket: bucket, Key, Body }));
+      await without_.submit({ run: run.run, folder, plan: run.plan, attempt: third, kept });
+    };
+    await expect(goOn('{"secrets":[')).rejects.toMatchObject({
+      code: "E_RUN_FOLDER",
+      place: { file: `s3://${bucket}/${Key}` },
+    });
+    await goOn(JSON.stringify({ secrets: foreign }));
     expect(await secrets(folder, 3)).toEqual([]);
   });
 

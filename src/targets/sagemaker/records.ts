@@ -180,7 +180,8 @@ function refuseMachine({ target, machine }: Attempt, plan: Plan, uri: string): v
   throw damaged(uri, "it asks for a machine that its plan does not name");
 }
 
-function parse(text: string, uri: string): unknown {
+/** @throws E_RUN_FOLDER for what is no JSON */
+export function parse(text: string, uri: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -13,6 +13,7 @@ import type { Plan } from "../../run/plan.ts";
 import type { PlannedRequest, RunRef } from "../target.ts";
 import { isHubModel } from "./base-model.ts";
 import { cloudOf } from "./limits.ts";
+import { parse } from "./records.ts";
 
 /** Variables of the training program that nobody but the job may read: { HF_TOKEN: "hf_..." }. */
 export type SecretVariables = Readonly<Record<string, string>>;
@@ -60,7 +61,7 @@ async function earlierSecrets(aws: Aws, ref: RunRef): Promise<readonly SecretRef
   const { bucket, region } = cloudOf(ref);
   const key = `moxi/runs/${ref.run}/job-a${ref.attempt.attempt - 1}/job.json`;
   const text = await (await aws.s3()).read({ name: bucket }, key);
-  const job: unknown = text === undefined ? undefined : JSON.parse(text);
+  const job = text === undefined ? undefined : parse(text, `s3://${bucket}/${key}`);
   const secrets: unknown = isRecord(job) ? job["secrets"] : undefined;
   if (!Array.isArray(secrets)) return [];
   return (secrets as unknown[]).filter(isRecord).flatMap(({ name, parameter }) => {
