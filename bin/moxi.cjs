@@ -44,7 +44,8 @@ function keepCompiled(fs, module_, path) {
     var folder = path.join(cache, "moxi", "compiled");
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
     module_.enableCompileCache(folder);
-  } catch (_) {
+  } catch (error) {
     // Nowhere to keep it, as in a home that is read only: it is compiled each time.
+    if (!error.code) throw error;
   }
 }
