@@ -74,8 +74,7 @@ export async function train(context: Context, options: TrainOptions = {}): Promi
   const intent = intentOf(plan);
   // A saved plan is meant to the letter.
   const isSame = (other: Plan) =>
-    other.planHash === plan.planHash ||
-    (options.plan === undefined && intentOf(other) === intent);
+    other.planHash === plan.planHash || (options.plan === undefined && intentOf(other) === intent);
   const known = await sameRun(context, runs, isSame, chosen);
   if (known.attach !== null && known.submitted) {
     return { run: known.attach, created: false, previous: known.previous, plan };

@@ -76,7 +76,7 @@ export async function follow(
     // What goes on with the fetching is left then.
     return pull && leave.signal.aborted ? 130 : outcomeCode(view, presses > 0);
   }
-  presenter.left(view?.run ?? run ?? "");
+  presenter.left(view?.run ?? run ?? "", interrupt === "stop" && presses > 0);
   return 130;
 }
 

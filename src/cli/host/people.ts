@@ -152,8 +152,11 @@ export function peoplePresenter(terminal: Terminal, options: PeopleOptions): Pre
       out.write(lines.map((line) => `${line}\n`).join(""));
     },
 
-    left(run) {
-      print("left", [`the run goes on; to see it again: ${command} watch ${shortName(run)}`]);
+    left(run, isToEnd) {
+      const text = isToEnd
+        ? "the run has not ended yet; to see whether it does"
+        : "the run goes on; to see it again";
+      print("left", [`${text}: ${command} watch ${shortName(run)}`]);
     },
 
     close() {

@@ -15,8 +15,8 @@ export interface Presenter extends Host {
   started(start: Start): void;
   update(update: Update): void;
   ended(view: View): void;
-  /** The watching was left, and the run goes on. */
-  left(run: string): void;
+  /** The watching was left, and the run goes on; or ends later, where that was asked for. */
+  left(run: string, isToEnd: boolean): void;
   /** Nothing more is shown live. */
   close(): void;
 }

@@ -17,7 +17,10 @@ export function dryRunLines(
     offer === null ? [] : [offerText(offer)],
     requests.length === 0
       ? ["no request would be sent: the training is a process of this machine"]
-      : [style.bold("requests that would be sent, of files where S3 lacks them:"), ...requests.flatMap(requestLines)],
+      : [
+          style.bold("requests that would be sent, of files where S3 lacks them:"),
+          ...requests.flatMap(requestLines),
+        ],
     ["nothing was sent, and nothing started"],
   );
 }
