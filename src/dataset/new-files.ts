@@ -9,7 +9,7 @@ import { LineWriter } from "./write.ts";
 /**
  * Writes files of rows that are not there yet: all of them whole, or none.
  *
- * @throws MoxiError E_USAGE if one is there already
+ * @throws MoxiError E_USAGE if one is there already, or cannot be where it is asked for
  */
 export async function writeNewFiles<T>(
   paths: readonly string[],
@@ -19,9 +19,7 @@ export async function writeNewFiles<T>(
   const writers: LineWriter[] = [];
   try {
     for (const path of paths) {
-      await mkdir(dirname(path), { recursive: true });
-      const temporary = `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`;
-      writers.push(await LineWriter.create(join(dirname(path), temporary)));
+      writers.push(await beginFile(path));
     }
     const result = await write(writers);
     for (const writer of writers) await writer.finish();
@@ -46,6 +44,25 @@ function isThere(path: string): MoxiError {
     hint: "move it away, or name another place with --out",
     place: { file: path },
   });
+}
+
+/** What a system says of a path that cannot be. */
+const noPlace = new Set(["EEXIST", "ENOTDIR", "ENOENT", "ENAMETOOLONG", "EISDIR"]);
+
+/** Under another name, until it is whole. */
+async function beginFile(path: string): Promise<LineWriter> {
+  const temporary = `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    return await LineWriter.create(join(dirname(path), temporary));
+  } catch (error) {
+    if (!noPlace.has(systemCode(error) ?? "")) throw error;
+    throw new MoxiError("E_USAGE", `no file can be written at ${printableName(path)}`, {
+      hint: "name another place with --out",
+      place: { file: path },
+      cause: error,
+    });
+  }
 }
 
 /** Gives the files their names; what came there in the meantime is not overwritten. */

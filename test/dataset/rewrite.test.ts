@@ -65,6 +65,15 @@ test.each(commands)("%s makes the folder that it writes to", async (_, _file, ac
   expect(readdirSync(join(cwd, "new"))).not.toEqual([]);
 });
 
+test.each(commands)("%s tells of a place where no file can be", async (_, _file, act) => {
+  writeFileSync(join(cwd, "rows.jsonl"), `${chat(1)}\n${chat(2)}\n`);
+  await expect(act({ path: "rows.jsonl", out: join("rows.jsonl", "new") })).rejects.toMatchObject({
+    code: "E_USAGE",
+    message: expect.stringContaining("no file can be written at") as string,
+  });
+  expect(readdirSync(cwd)).toEqual(["rows.jsonl"]);
+});
+
 test.each([
   ["lines", (rows: readonly string[]) => rows.join("\n")],
   ["an array", (rows: readonly string[]) => `[\n${rows.join(",\n")}\n]`],
