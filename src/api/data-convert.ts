@@ -3,7 +3,7 @@ import { readDataset } from "../dataset/canonical-rows.ts";
 import { hideSecrets } from "../dataset/hide-secrets.ts";
 import { convertRow, unreadOf } from "../dataset/convert.ts";
 import type { RowFormat } from "../dataset/convert.ts";
-import { writeNewFiles } from "../dataset/new-files.ts";
+import { goOn, writeNewFiles } from "../dataset/new-files.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
@@ -18,6 +18,8 @@ export interface DataConvertOptions {
   readonly out?: string | undefined;
   /** Settings by their config key: stronger than every other source. */
   readonly flags?: Readonly<Record<string, unknown>> | undefined;
+  /** Calls it back: nothing is left then. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface DataConvert {
@@ -41,7 +43,7 @@ export interface DataConvert {
  */
 export async function dataConvert(
   context: Context,
-  { to, path, out, flags }: DataConvertOptions,
+  { to, path, out, flags, signal }: DataConvertOptions,
 ): Promise<DataConvert> {
   const loaded = await load(context, flags);
   const { config } = loaded;
@@ -59,6 +61,7 @@ export async function dataConvert(
   let [refused, leftOut] = [0, 0];
   const written = await writeNewFiles([file], async ([writer]) => {
     for await (const row of readDataset({ path: dataset, cwd: context.cwd, columns, groupBy })) {
+      goOn(signal);
       const canonical = soundRow(row, skipBadRows);
       if (canonical === undefined) {
         leftOut += 1;

@@ -1,13 +1,16 @@
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import type { FixResult } from "../dataset/fix.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
 import type { DataCheckOptions } from "./data-check.ts";
+import { localDataset } from "./data-source.ts";
 
 export interface DataFixOptions extends DataCheckOptions {
   /** The new file; else beside the dataset, with `.fixed.jsonl` at its end. */
   readonly out?: string | undefined;
+  /** Calls it back: nothing is left then. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -17,16 +20,23 @@ export interface DataFixOptions extends DataCheckOptions {
  */
 export async function dataFix(
   context: Context,
-  { path, flags, out }: DataFixOptions = {},
+  { path, flags, out, signal }: DataFixOptions = {},
 ): Promise<FixResult> {
-  const { config } = await load(context, flags);
-  const { fixDataset } = await import("../dataset/fix.ts");
+  const loaded = await load(context, flags);
+  const { config } = loaded;
+  const { fixDataset, fixedName } = await import("../dataset/fix.ts");
+  const named = path ?? config.dataset;
+  const dataset = await localDataset(context, loaded, named);
+  // What was fetched lies in a cache: new files of it belong where the command was given.
+  const beside = named === dataset ? undefined : fixedName(basename(dataset));
+  const file = out ?? beside;
   return fixDataset({
-    path: path ?? config.dataset,
+    path: dataset,
     cwd: context.cwd,
     ...checkSettings(config),
     groupBy: path === undefined ? config.split.groupBy : undefined,
     host: context.host,
-    ...(out === undefined ? {} : { out: resolve(context.cwd, out) }),
+    ...(file === undefined ? {} : { out: resolve(context.cwd, file) }),
+    signal,
   });
 }

@@ -2,9 +2,10 @@ import { basename, dirname, extname, join, resolve } from "node:path";
 import { readDataset } from "../dataset/canonical-rows.ts";
 import type { DatasetRow } from "../dataset/canonical-rows.ts";
 import { isRecord } from "../base/json.ts";
-import { writeNewFiles } from "../dataset/new-files.ts";
+import { goOn, writeNewFiles } from "../dataset/new-files.ts";
 import { groupFields, partition, splitRowOf } from "../dataset/partition.ts";
 import { field } from "../dataset/problem.ts";
+import { rowLine } from "../dataset/row-line.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
@@ -18,6 +19,8 @@ export interface DataSplitOptions {
   readonly out?: string | undefined;
   /** Settings by their config key: stronger than every other source. */
   readonly flags?: Readonly<Record<string, unknown>> | undefined;
+  /** Calls it back: nothing is left then. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface DataSplit {
@@ -39,7 +42,7 @@ export interface DataSplit {
  */
 export async function dataSplit(
   context: Context,
-  { path, out, flags }: DataSplitOptions = {},
+  { path, out, flags, signal }: DataSplitOptions = {},
 ): Promise<DataSplit> {
   const loaded = await load(context, flags);
   const { config } = loaded;
@@ -48,10 +51,11 @@ export async function dataSplit(
   const dataset = await localDataset(context, loaded, named);
   const source = { path: dataset, cwd: context.cwd, columns };
   const wanted = config.split.groupBy;
-  const groupBy = wanted ?? (await groupOf(readDataset(source)));
+  const groupBy = wanted ?? (await groupOf(readDataset(source), signal));
   const rows: ReturnType<typeof splitRowOf>[] = [];
   let leftOut = 0;
   for await (const row of readDataset(source)) {
+    goOn(signal);
     const canonical = soundRow(row, skipBadRows);
     if (canonical === undefined) leftOut += 1;
     else rows.push(splitRowOf(canonical, row.value, groupBy));
@@ -68,9 +72,10 @@ export async function dataSplit(
   const counts = await writeNewFiles([trainFile, evalFile], async ([train, evaluation]) => {
     let next = 0;
     for await (const row of readDataset(source)) {
+      goOn(signal);
       if (row.canonical === undefined) continue;
       const side = heldOut.has(rows[next++]!.key) ? evaluation! : train!;
-      await side.write(JSON.stringify(row.value));
+      await side.write(rowLine(row.value, row.text));
     }
     return { train: train!.rows, eval: evaluation!.rows, leftOut };
   });
@@ -78,10 +83,14 @@ export async function dataSplit(
 }
 
 /** The field that groups the rows: the first of the known ones that at least half of them have. */
-async function groupOf(rows: AsyncIterable<DatasetRow>): Promise<string | null> {
+async function groupOf(
+  rows: AsyncIterable<DatasetRow>,
+  signal: AbortSignal | undefined,
+): Promise<string | null> {
   const counts = new Map<string, number>();
   let total = 0;
   for await (const { value } of rows) {
+    goOn(signal);
     total += 1;
     if (!isRecord(value)) continue;
     for (const name of groupFields) {

@@ -34,6 +34,8 @@ export interface DatasetRow {
   readonly form: Form;
   /** As it was written. */
   readonly value: unknown;
+  /** The same as text, of a row of JSON. */
+  readonly text?: string | undefined;
   /** Undefined where `problem` says why; `moxi data check` says more. */
   readonly canonical?: CanonicalRow;
   readonly problem?: string;
@@ -57,11 +59,11 @@ export async function* readDataset(options: RowsOptions): AsyncGenerator<Dataset
       const wanted = only && ((row: number) => only(first + row - 1));
       const how = { tolerant: true, ...(wanted && { only: wanted }) };
       for await (const { rows } of readRows(source, layout, how)) {
-        for (const { value, row, line, problem } of rows) {
+        for (const { value, text, row, line, problem } of rows) {
           const at = first + row - 1;
           index = at + 1;
           if (only !== undefined && !only(at)) continue;
-          const place = { index: at, file: source.name, line, row, form, value };
+          const place = { index: at, file: source.name, line, row, form, value, text };
           if (problem !== undefined) yield { ...place, problem: problem.message };
           else yield { ...place, ...canonicalOf(form, value, groupBy) };
         }

@@ -170,6 +170,10 @@ test.each<[string, string]>([
   ],
   ["a field that stands there twice", `{"messages": [], "${aSecret}": 1, "${aSecret}": 2}`],
   ["what is no JSON", `{"messages": ${aSecret}}`],
+  [
+    "the type of a part",
+    `{"messages": [{"role": "assistant", "content": [{"type": "${aSecret}"}]}]}`,
+  ],
 ])("a secret is not told where it is %s", async (_, row) => {
   const sound = '{"messages": [{"role": "assistant", "content": "Yes."}]}';
   const found = await check(write("told.jsonl", `${sound}\n${row}\n`), { maxPlaces: Infinity });
@@ -177,6 +181,35 @@ test.each<[string, string]>([
   expect(JSON.stringify(found)).not.toContain(aSecret.slice(0, 12));
   const refused = check(write("none.jsonl", `${aSecret}\n`)).catch((error: unknown) => error);
   expect(JSON.stringify(await refused)).not.toContain(aSecret.slice(0, 12));
+});
+
+test.each<[string, string]>([
+  ["the name of two columns", `${aSecret},${aSecret}\na,b\nc,d\n`],
+  ["the name of an array", `{"${aSecret}": [{"prompt": "a", "completion": "b"}]}`],
+  ["the password of an address", `postgres://me:${"Correcthorse"}@prod.internal/db\n`],
+])("a secret is not told where it is %s", async (_, text) => {
+  const told = await check(write("whole.txt", text)).catch((error: unknown) => error);
+  expect(JSON.stringify(told)).toMatch(/two columns|rows stand in an object|expected JSON/);
+  expect(JSON.stringify(told)).not.toMatch(/a8Kd03jLmQ2x|Correcthorse/);
+});
+
+test("a row that is the same as one with an error stays, and those after it go", async () => {
+  const said = (at: number) => `"question":"${at}?","answer":"It is ${at}."`;
+  const twice = `{"question":"No",${said(1)}}`;
+  const text = [twice, `{${said(1)}}`, `{${said(1)}}`, twice, `{${said(2)}}`].join("\n");
+  const name = write("again.jsonl", text);
+  for (const strict of [false, true]) {
+    const found = await check(name, { levels: { "too-few-rows": "off" }, strict });
+    const places = found.problems.find(({ code }) => code === "duplicate")!.places;
+    expect(places.map(({ row, detail }) => `${row} ${detail}`)).toEqual([
+      "3 like row 2",
+      "4 like row 1",
+    ]);
+    expect(found.rows.usable).toBe(strict ? 2 : 3);
+  }
+  const { file, rows: count } = await fixDataset({ path: name, cwd: folder });
+  expect(count).toEqual({ total: 5, kept: 2, dropped: 3, mended: 0 });
+  expect(readFileSync(file, "utf8")).toBe(`{${said(1)}}\n{${said(2)}}\n`);
 });
 
 test("places are told from where people stand, and by their whole path elsewhere", async () => {

@@ -6,6 +6,8 @@ import { formName, formOfSettings, mappingOf } from "./forms/form.ts";
 import type { ColumnSettings, Form } from "./forms/form.ts";
 import { sampleForm } from "./forms/sample.ts";
 import { Kernel, prefixOf } from "./kernel/kernel.ts";
+import { hideSecrets } from "./hide-secrets.ts";
+import { quoted } from "./problem.ts";
 import { findFiles } from "./read/files.ts";
 import { containerNames, mismatch, readLayout } from "./read/layout.ts";
 import type { Layout } from "./read/layout.ts";
@@ -152,7 +154,7 @@ class Check {
         },
       });
       if (sections.size > 0) {
-        const names = Array.from(sections, (name) => JSON.stringify(name.slice(0, 40))).join(", ");
+        const names = Array.from(sections, quoted).join(", ");
         this.#add("unwrapped", { file, detail: `from ${names}` });
       }
       await source.refuseChange();
@@ -241,18 +243,26 @@ class Check {
 
   /** What rows say together. */
   async #compare(): Promise<void> {
+    // Of rows that are the same, one with an error teaches nothing: the first without one stands for it.
+    const standIns = new Map<number, number>();
     const fileOf = (row: number) => this.#files.findLastIndex(({ firstRow }) => firstRow <= row);
     const comparison = new Comparison(this.#table, {
       sideOf: (row) => this.#files[fileOf(row)]!.side,
-      found: (code, row, like, detail) => {
+      found: (code, row, first, detail) => {
         const level = this.#levels[code];
         if (level === "off") return;
+        let like = first;
+        if (code === "duplicate" && this.#bad.has(first) && !this.#bad.has(row)) {
+          like = standIns.get(first) ?? row;
+          standIns.set(first, like);
+          if (like === row) return;
+        }
         if (level === "error") this.#bad.add(row);
         const [file, other] = [fileOf(row), fileOf(like)];
         const name = file === other ? "" : `${this.#files[other]!.source.name} `;
-        const first = like - this.#files[other]!.firstRow + 1;
+        const number = like - this.#files[other]!.firstRow + 1;
         const line = this.#table.line(like);
-        const place = first === line ? `row ${first}` : `row ${first} (line ${line})`;
+        const place = number === line ? `row ${number}` : `row ${number} (line ${line})`;
         this.#findings.add(code, {
           file,
           row: row - this.#files[file]!.firstRow + 1,
@@ -320,7 +330,7 @@ function unknownGroup(source: Source, groupBy: string, names: ReadonlySet<string
     `split.groupBy is ${printable(JSON.stringify(groupBy))}, a field that no row of ${source.name} has`,
     {
       place: { field: "split.groupBy" },
-      hint: `${near === undefined ? "the rows have" : "did you mean"} ${printable(near ?? [...names].slice(0, 10).join(", "))}`,
+      hint: `${near === undefined ? "the rows have" : "did you mean"} ${printable(near ?? Array.from(names, hideSecrets).slice(0, 10).join(", "))}`,
     },
   );
 }

@@ -91,6 +91,17 @@ describe("what a format cannot hold is told", () => {
       'the field "parallel_tool_calls"',
       'the field "id"',
     ]);
+    const said = { role: "assistant", content: "b", refusal: null, audio: { id: "x" } };
+    const named = { messages: [{ role: "user", content: "a", name: "Bob" }, said, said] };
+    expect(unreadOf(formOf(named)!, named)).toEqual([
+      'the field "name" of messages',
+      'the field "audio" of messages',
+    ]);
+    const answer = { role: "tool", content: "c", tool_call_id: "1", name: "time" };
+    const whole = { messages: [answer, { role: "assistant", content: "", weight: 1 }] };
+    expect(unreadOf(formOf(whole)!, whole)).toEqual([]);
+    const share = { conversations: [{ from: "human", value: "a", mood: "good" }] };
+    expect(unreadOf(formOf(share)!, share)).toEqual(['the field "mood" of conversations']);
     const better = { prompt: "p", chosen: "a", rejected: "b" };
     expect(unreadOf(formOf(better)!, better)).toEqual(["the worse answers"]);
   });

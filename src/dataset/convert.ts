@@ -1,6 +1,7 @@
 import { isRecord } from "../base/json.ts";
 import type { CanonicalRow, Message } from "./canonical.ts";
 import type { Form } from "./forms/form.ts";
+import { field } from "./problem.ts";
 import type { Fields } from "./problem.ts";
 
 /** What rows can be written as. */
@@ -127,9 +128,35 @@ export function unreadOf(form: Form, value: unknown): string[] {
   if (!isRecord(value)) return [];
   if (form.kind === "preference") return ["the worse answers"];
   const known = new Set(knownFields(form));
-  return Object.keys(value)
-    .filter((name) => !known.has(name))
-    .map((name) => `the field ${JSON.stringify(name.slice(0, 40))}`);
+  const unread = Object.keys(value).filter((name) => !known.has(name));
+  return [
+    ...unread.map((name) => `the field ${JSON.stringify(name.slice(0, 40))}`),
+    ...unreadOfTurns(form, value),
+  ];
+}
+
+/** What of its turns; a field that is null counts as absent. */
+function unreadOfTurns(form: Form, row: Fields): string[] {
+  if (form.kind !== "chat" && form.kind !== "sharegpt") return [];
+  const turns = field(row, form.field);
+  const unread = new Set<string>();
+  for (const turn of Array.isArray(turns) ? turns : []) {
+    if (!isRecord(turn)) continue;
+    const known = form.kind === "chat" ? knownOfMessage(turn) : ["from", "value", "weight"];
+    for (const name of Object.keys(turn)) {
+      if (!known.includes(name) && field(turn, name) !== undefined) unread.add(name);
+    }
+  }
+  return Array.from(
+    unread,
+    (name) => `the field ${JSON.stringify(name.slice(0, 40))} of ${form.field}`,
+  );
+}
+
+function knownOfMessage({ role }: Fields): string[] {
+  const always = ["role", "content", "weight", "tool_calls"];
+  if (role === "assistant") return [...always, "reasoning_content"];
+  return role === "tool" ? [...always, "tool_call_id", "name"] : always;
 }
 
 function knownFields(form: Exclude<Form, { readonly kind: "preference" }>): string[] {

@@ -1,17 +1,18 @@
-import { access, link, rm } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-import { MoxiError } from "../base/errors.ts";
 import { plural, printableName } from "../base/format.ts";
 import { isRecord } from "../base/json.ts";
 import { checkDataset } from "./check.ts";
 import type { CheckOptions } from "./check.ts";
+import { goOn, refuseExisting, writeNewFiles } from "./new-files.ts";
+import { rowsEnding } from "./read/files.ts";
 import { readRows } from "./read/rows.ts";
 import { Source } from "./read/source.ts";
-import { LineWriter } from "./write.ts";
+import { exactValue } from "./row-line.ts";
 
 export interface FixOptions extends CheckOptions {
   /** The new file, absolute. Default: beside the dataset, with `.fixed.jsonl` at its end. */
   readonly out?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface FixResult {
@@ -25,6 +26,11 @@ export interface FixResult {
     readonly dropped: number;
     readonly mended: number;
   };
+}
+
+/** What the new file is called, if nothing else is said. */
+export function fixedName(path: string): string {
+  return `${path.replace(rowsEnding, "")}.fixed.jsonl`;
 }
 
 /** Invisible and turning characters that mean nothing where they stand: taking them out is safe. */
@@ -41,57 +47,44 @@ const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
  */
 export async function fixDataset(options: FixOptions): Promise<FixResult> {
   const from = resolve(options.cwd, options.path);
-  const file =
-    options.out ??
-    `${from.replace(/\.(?:jsonl?|ndjson|csv|tsv|parquet)(?:\.(?:gz|zst))?$/i, "")}.fixed.jsonl`;
+  const file = options.out ?? fixedName(from);
   const diffFile = `${file}.diff`;
-  for (const path of [file, diffFile]) await refuseExisting(path);
+  refuseExisting([file, diffFile]);
   const check = await checkDataset({ ...options, evalPath: undefined, maxPlaces: Infinity });
   const { reasons, drops } = reasonsOf(check);
-  const temporary = [`${file}.part`, `${diffFile}.part`];
-  for (const path of temporary) await refuseExisting(path);
-  const rows = await LineWriter.create(temporary[0]!);
-  const diff = await LineWriter.create(temporary[1]!);
   let [index, kept, mended] = [0, 0, 0];
-  try {
-    await diff.write(`--- ${printableName(basename(from))}\n+++ ${printableName(basename(file))}`);
+  await writeNewFiles([file, diffFile], async ([rows, diff]) => {
+    await diff!.write(`--- ${printableName(basename(from))}\n+++ ${printableName(basename(file))}`);
     for (const { path, name, layout } of check.files) {
       const source = await Source.open(path, options.cwd, name);
       try {
         for await (const batch of readRows(source, layout, { tolerant: true })) {
-          for (const { value, row, line } of batch.rows) {
+          goOn(options.signal);
+          for (const { value, text, row, line } of batch.rows) {
             const key = `${name} ${row}`;
             const bad = check.isBad(index) || drops.has(key) || !isRecord(value);
             index += 1;
             if (bad) {
               const why = reasons.get(key) ?? "an error";
-              await diff.write(`@@ ${name}:${line} row ${row}\n- the whole row: ${why}`);
+              await diff!.write(`@@ ${name}:${line} row ${row}\n- the whole row: ${why}`);
               continue;
             }
-            const clean = cleaned(value);
-            const text = JSON.stringify(clean.value);
+            const clean = cleaned(text === undefined ? value : exactValue(value, text));
             if (clean.count > 0) {
               mended += 1;
               const places = `${plural(clean.count, "character")}`;
               const what = `~ took out ${places} that cannot be seen: ${clean.kinds}`;
-              await diff.write(`@@ ${name}:${line} row ${row}\n${what}`);
+              await diff!.write(`@@ ${name}:${line} row ${row}\n${what}`);
             }
             kept += 1;
-            await rows.write(text);
+            await rows!.write(JSON.stringify(clean.value));
           }
         }
       } finally {
         await source.close();
       }
     }
-    for (const writer of [rows, diff]) await writer.finish();
-    // A link fails where the name is taken: what came there in the meantime is not overwritten.
-    await link(temporary[0]!, file);
-    await link(temporary[1]!, diffFile);
-  } finally {
-    for (const writer of [rows, diff]) await writer.close();
-    for (const path of temporary) await rm(path, { force: true });
-  }
+  });
   return { file, diffFile, rows: { total: index, kept, dropped: index - kept, mended } };
 }
 
@@ -129,7 +122,7 @@ function cleaned(value: unknown): Cleaned {
     if (typeof item === "string")
       return item.replace(invisible, takeOut).replace(controls, takeOut);
     if (Array.isArray(item)) return item.map(walk);
-    if (!isRecord(item)) return item;
+    if (!isRecord(item) || JSON.isRawJSON(item)) return item;
     const copy: Record<string, unknown> = {};
     for (const [key, entry] of Object.entries(item)) {
       Object.defineProperty(copy, key, {
@@ -141,16 +134,4 @@ function cleaned(value: unknown): Cleaned {
     return copy;
   };
   return { value: walk(value), count, kinds: [...kinds].join(", ") };
-}
-
-async function refuseExisting(path: string): Promise<void> {
-  const there = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (!there) return;
-  throw new MoxiError("E_USAGE", `${printableName(path)} is there already`, {
-    hint: "name another new file with --out FILE, or move this one away",
-    place: { file: printableName(path) },
-  });
 }

@@ -2,8 +2,12 @@
 export const secretSigns =
   /A3T|A[KGIRNS][IPDOV]A|ASIA|secret|SECRET|Secret|-----BEGIN|oauth|npm_|xox|xapp|hooks\.slack|:\/\/|sk-|gsk_|hf_|lin_api|ntn_|SG\.|shp[pcas]|[sr]k_|gh[pousr]_|github_pat|glpat|glc_|glsa_|eyJ|ops_|hv[sbr]\.|vc[piark]_|dapi|dckr_|figd_|cf[ku]t?|cfat|tskey|authToken/;
 
-/** What may be a secret stands in one piece; names and words of a message are shorter or have no digit. */
-const longPiece = /(?=[^\s"'`\\,;(){}[\]<>]*\d)[^\s"'`\\,;(){}[\]<>]{16,}/g;
+/**
+ * What may be a secret stands in one piece; names and words of a message are shorter or have no digit.
+ * The password in an address has any letters.
+ */
+const longPiece =
+  /:\/\/[^\s/:@"]*:[^\s"'`]+|(?=[^\s"'`\\,;(){}[\]<>]*\d)[^\s"'`\\,;(){}[\]<>]{16,}/g;
 
 /** A row's own words for a message, without what may be a secret. */
 export function hideSecrets(text: string): string {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gzipSync } from "node:zlib";
 import { createContext } from "../../src/api/context.ts";
 import { dataCheck } from "../../src/api/data-check.ts";
+import { dataFix } from "../../src/api/data-fix.ts";
 import { dataSplit } from "../../src/api/data-split.ts";
 import { upload } from "../../src/storage/upload.ts";
 import { kinds, startServer } from "./server.ts";
@@ -81,6 +82,10 @@ describe.each(kinds)("%s", (kind) => {
       join(cwd, "faq.train.jsonl"),
       join(cwd, "faq.eval.jsonl"),
     ]);
+    const { file, rows: count } = await dataFix(context(), {
+      path: "s3://moxi-test/sets/faq.jsonl",
+    });
+    expect([file, count.kept]).toEqual([join(cwd, "faq.fixed.jsonl"), 60]);
   });
 
   test.each([

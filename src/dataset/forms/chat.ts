@@ -1,5 +1,5 @@
 import { isRecord } from "../../base/json.ts";
-import { field, RowProblem } from "../problem.ts";
+import { field, quoted, RowProblem } from "../problem.ts";
 import type { Fields } from "../problem.ts";
 
 /** A chat row whose content parts are joined; all else stays. @throws RowProblem */
@@ -28,8 +28,7 @@ export function joinParts(parts: readonly unknown[], path: string): string {
       const type = field(part, "type");
       const text = type === "refusal" ? field(part, "refusal") : field(part, "text");
       if (type !== "text" && type !== "refusal") {
-        const what =
-          typeof type === "string" ? JSON.stringify(type.slice(0, 40)) : "without a type";
+        const what = typeof type === "string" ? quoted(type) : "without a type";
         const message = `${where} is a part ${what}: only text can be trained on`;
         throw new RowProblem(where, "unsupported", message);
       }

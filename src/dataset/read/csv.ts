@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { CsvError, parse } from "csv-parse";
 import type { Info } from "csv-parse";
 import { parse as parseAll } from "csv-parse/sync";
+import { quoted } from "../problem.ts";
 import type { RawRow } from "./rows.ts";
 import type { Source } from "./source.ts";
 import { Unreadable } from "./unreadable.ts";
@@ -59,7 +60,7 @@ function namesOf(record: readonly string[], offset: number): string[] {
   const names = record.map((name) => name.trim());
   const twice = names.find((name, index) => name !== "" && names.indexOf(name) !== index);
   if (twice === undefined) return names;
-  throw new Unreadable(offset, `two columns are called ${JSON.stringify(twice.slice(0, 40))}`);
+  throw new Unreadable(offset, `two columns are called ${quoted(twice)}`);
 }
 
 /** Cells of these columns may hold JSON: a table has no other way to write a conversation. */

@@ -54,7 +54,7 @@ describe("rows and their lines", () => {
     ["an array, pretty", JSON.stringify([a.value, b.value], null, 2), [2, 5]],
     ["an array with blanks everywhere", `\ufeff\n [\n\n${one}\r\n,\n${two} \n]\n\n`, [4, 6]],
   ])("%s", async (_, text, [first, second]) => {
-    expect(await readText(text)).toEqual([
+    expect((await readText(text)).map(withoutText)).toEqual([
       { ...a, line: first },
       { ...b, line: second },
     ]);
@@ -71,12 +71,18 @@ describe("rows and their lines", () => {
     const values = Array.from({ length: 40 }, (_, i) => ({ text: `${i}é"\\\n`.repeat(7000 + i) }));
     const lines = values.map((value) => JSON.stringify(value));
     expect((await readText(lines.join("\n"))).map((row) => row.value)).toEqual(values);
-    expect((await readText(`[${lines.join(",\n")}]`)).at(-1)).toEqual({
+    expect((await readText(`[${lines.join(",\n")}]`)).map(withoutText).at(-1)).toEqual({
       value: values.at(-1),
       row: 40,
       line: 40,
     });
   });
+
+  /** The text beside a row says the same. */
+  function withoutText({ text, ...row }: RawRow) {
+    expect(JSON.parse(text!)).toEqual(row.value);
+    return row;
+  }
 
   test.each([1, 2, 3, 5, 64])("the same frames from chunks of %i bytes", (size) => {
     const array = Buffer.from(` [ {"a":"\\\\\\"]é"} ,\n[1,\n[2]], "x\\"" , 3 ]\n`);

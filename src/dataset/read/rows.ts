@@ -15,6 +15,8 @@ import { Unreadable } from "./unreadable.ts";
 export interface RawRow {
   /** Undefined where `problem` says why. */
   readonly value: unknown;
+  /** Of JSON, as it stands in the file. */
+  readonly text?: string;
   /** Counted from 1. */
   readonly row: number;
   /** Of a Parquet file, the row. */
@@ -77,7 +79,7 @@ export async function* readRows(
       const place = { row, line: frame.line, ...(frame.section && { section: frame.section }) };
       if (only !== undefined && !only(row)) return { value: undefined, ...place };
       try {
-        return { value: parseFrame(frame, layout).value, ...place };
+        return { ...parseFrame(frame, layout), ...place };
       } catch (error) {
         if (!tolerant || !(error instanceof Unreadable)) throw error;
         const { message, offset, hint } = error;

@@ -7,7 +7,7 @@ import { writeJson } from "../../host/json.ts";
 import { prepare, presenterFor } from "../../host/prepare.ts";
 import { checkLines } from "../../render/check.ts";
 import type { DataCheckFlags } from "./check.ts";
-import { placesOf } from "./parameters.ts";
+import { looking, placesOf } from "./parameters.ts";
 
 /** The exit code of a dataset with errors. */
 const badDataset = 3;
@@ -28,7 +28,12 @@ export default async function (
     flags: givenSettings(flags),
     maxPlaces: placesOf(flags.maxPlaces),
   };
-  const check: DatasetCheck = await prepare(this, presenter, () => dataCheck(context, options));
+  const check: DatasetCheck = await prepare(
+    this,
+    presenter,
+    () => dataCheck(context, options),
+    looking,
+  );
   presenter.close();
   if (check.problems.some(({ severity }) => severity === "error")) this.exitWith(badDataset);
   if (flags.sarif) {

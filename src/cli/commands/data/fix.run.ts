@@ -12,6 +12,8 @@ export default async function (
 ): Promise<void> {
   await rewrite(this, flags, path, dataFix, ({ file, diffFile, rows }, shown) => [
     `${shown(file)}: ${plural(rows.kept, "row")}; ${formatCount(rows.dropped)} left out, ${formatCount(rows.mended)} mended`,
-    `${shown(diffFile)} tells which and why; the dataset itself is as it was`,
+    rows.dropped + rows.mended === 0
+      ? "nothing had to be mended"
+      : `${shown(diffFile)} tells which and why; the dataset itself is as it was`,
   ]);
 }

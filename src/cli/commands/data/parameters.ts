@@ -36,6 +36,9 @@ export const maxPlacesFlag = (brief: string) =>
     optional: true,
   }) as const;
 
+/** What Ctrl-C means for a command that only looks: nothing has to be cleaned up. */
+export const looking = { message: "interrupted", hint: "run the same command again", graceMs: 0 };
+
 /** What `--max-places` says; undefined if it is not given. @throws MoxiError E_USAGE */
 export function placesOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;

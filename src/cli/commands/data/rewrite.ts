@@ -11,7 +11,14 @@ interface RewriteOptions {
   readonly path: string | undefined;
   readonly out: string | undefined;
   readonly flags: Readonly<Record<string, unknown>>;
+  readonly signal: AbortSignal;
 }
+
+const interruption = {
+  message: "interrupted: nothing was written",
+  hint: "run the same command again",
+  graceMs: 2000,
+};
 
 /**
  * Runs a command that writes a dataset anew, and tells what it wrote.
@@ -29,7 +36,12 @@ export async function rewrite<Result extends object>(
   const presenter = presenterFor(cli, { json: false });
   const context = cli.context(flags.json ? undefined : presenter);
   const options = { path, out: flags.out, flags: givenSettings(flags) };
-  const result = await prepare(cli, presenter, () => act(context, options));
+  const result = await prepare(
+    cli,
+    presenter,
+    (signal) => act(context, { ...options, signal }),
+    interruption,
+  );
   presenter.close();
   if (flags.json) return writeJson(out, { formatVersion: 1, ...result });
   const shown = (file: string) => printableName(pathText(file, context.cwd));

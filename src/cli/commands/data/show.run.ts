@@ -6,6 +6,7 @@ import type { ConfigFlags } from "../../flags.ts";
 import { writeJson } from "../../host/json.ts";
 import { prepare, presenterFor } from "../../host/prepare.ts";
 import { dataShowLines } from "../../render/data-show.ts";
+import { looking } from "./parameters.ts";
 import type { DataShowFlags } from "./show.ts";
 
 export default async function (
@@ -24,7 +25,7 @@ export default async function (
   const presenter = presenterFor(this, { json: false });
   const context = this.context(flags.json ? undefined : presenter);
   const options = { row: Number(row ?? 1), path, flags: givenSettings(flags) };
-  const shown = await prepare(this, presenter, () => dataShow(context, options));
+  const shown = await prepare(this, presenter, () => dataShow(context, options), looking);
   presenter.close();
   if (flags.json) return writeJson(out, { formatVersion: 1, ...shown });
   const lines = dataShowLines(shown, { columns: out.columns(), style: out.style });

@@ -1,5 +1,5 @@
 import { dataSplit } from "../../../api/data-split.ts";
-import { formatCount, plural, printable } from "../../../base/format.ts";
+import { plural, printable } from "../../../base/format.ts";
 import type { Cli } from "../../cli.ts";
 import type { ConfigFlags } from "../../flags.ts";
 import { rewrite } from "./rewrite.ts";
@@ -20,7 +20,8 @@ export default async function (
         : `chosen by ${printable(groupBy)}: no value of it is on both sides`,
     ];
     if (labels > 0) lines.push(`the answers are ${labels} labels: each is held out in its share`);
-    if (rows.leftOut > 0) lines.push(`${formatCount(rows.leftOut)} rows were left out`);
+    if (rows.leftOut > 0)
+      lines.push(`left out, as they cannot be read: ${plural(rows.leftOut, "row")}`);
     return lines;
   });
 }

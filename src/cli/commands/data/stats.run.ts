@@ -6,6 +6,7 @@ import { writeJson } from "../../host/json.ts";
 import { prepare, presenterFor } from "../../host/prepare.ts";
 import { keepYoungHeapSmall } from "../../memory.ts";
 import { dataStatsLines } from "../../render/data-stats.ts";
+import { looking } from "./parameters.ts";
 import type { DataStatsFlags } from "./stats.ts";
 
 export default async function (
@@ -18,7 +19,7 @@ export default async function (
   const presenter = presenterFor(this, { json: false });
   const context = this.context(flags.json ? undefined : presenter);
   const options = { path, flags: givenSettings(flags) };
-  const stats = await prepare(this, presenter, () => dataStats(context, options));
+  const stats = await prepare(this, presenter, () => dataStats(context, options), looking);
   presenter.close();
   if (flags.json) return writeJson(out, { formatVersion: 1, ...stats });
   const lines = dataStatsLines(stats, { columns: out.columns(), style: out.style });
