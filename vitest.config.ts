@@ -7,7 +7,7 @@ export default defineConfig({
     setupFiles: ["test/contract/setup.ts"],
     execArgv: ["--require", "./test/contract/record.cjs"],
     sequence: { shuffle: true },
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 180_000,
+    hookTimeout: 240_000,
   },
 });

@@ -206,7 +206,7 @@ describe("--run-id", () => {
     const { run } = await submitted(train("--run-id", "ci-42"));
     expect(run).toBe("moxi-ci-42");
     // Refused until there is a container.
-    await vi.waitFor(() => cloud.order("kill", { job: `${run}-a1` }), 10_000);
+    await vi.waitFor(() => cloud.order("kill", { job: `${run}-a1` }), 60_000);
     expect(await submitted(train("--run-id", "ci-42"))).toMatchObject({ how: "attached", run });
     await expectOneOfEverything(run);
     const other = await train("--run-id", "ci-42", "--epochs", "9").finished;
@@ -234,7 +234,7 @@ test("whoever wants an end at once is told that SageMaker knows none", async () 
   const stopping = project.start("stop", "--abort", run);
   await vi.waitFor(
     () => expect(stopping.written.stderr).toContain("two minutes for a checkpoint, which are paid"),
-    30_000,
+    120_000,
   );
   stopping.child.kill("SIGKILL");
   await stopping.finished;

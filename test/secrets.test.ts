@@ -404,6 +404,7 @@ describe("a parameter", () => {
     });
     await goOn(JSON.stringify({ secrets: foreign }));
     expect(await secrets(folder, 3)).toEqual([]);
+    await followed(without_, { ...second, attempt: third });
   });
 
   test("is named, never shown, by a rehearsal", async () => {

@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { mkdir, mkdtemp, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { sha256OfFile } from "../base/file-hash.ts";
 import { MoxiError } from "../base/errors.ts";
 import { formatBytes } from "../base/format.ts";
 import type { Host } from "../base/host.ts";
@@ -113,9 +112,7 @@ async function fetchMissing(
 
 /** Puts a fetched file under its name in the cache, if it is the locked one to the last byte. */
 async function keep(file: string, wheel: FetchedWheel): Promise<void> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) hash.update(chunk);
-  const found = hash.digest("hex");
+  const found = await sha256OfFile(file);
   if (found !== wheel.sha256) {
     await rm(file, { force: true });
     throw new MoxiError(

@@ -1,5 +1,13 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, expect, test } from "vitest";
@@ -95,6 +103,18 @@ test("the same rows in another file form are the same dataset; one changed lette
   ]);
   expect((await prepare(lines.replace("Count", "count"))).fingerprint).not.toBe(first.fingerprint);
   expect(readdirSync(outFolder)).toHaveLength(2);
+});
+
+test("leaves alone what is there already: another command may be reading it", async () => {
+  const first = await prepare(alpaca(40));
+  const before = [first.trainFile, first.evalFile!].map((file) => statSync(file).ino);
+  await prepare(alpaca(40));
+  expect([first.trainFile, first.evalFile!].map((file) => statSync(file).ino)).toEqual(before);
+  // What somebody has changed since is written again.
+  const rows = readFileSync(first.trainFile, "utf8");
+  writeFileSync(first.trainFile, rows.replace("Count", "count"));
+  await prepare(alpaca(40));
+  expect(readFileSync(first.trainFile, "utf8")).toBe(rows);
 });
 
 test("holds nothing out when not asked to, or when all rows are one", async () => {

@@ -4,6 +4,7 @@ import { MoxiError } from "../base/errors.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { formatCount } from "../base/format.ts";
+import { sha256OfFile } from "../base/file-hash.ts";
 import { sha256 } from "../base/hash.ts";
 import { silentHost } from "../base/host.ts";
 import type { Host } from "../base/host.ts";
@@ -267,19 +268,18 @@ async function writeSides(
     }
     await refuseChange();
     const sides = evaluation.rows === 0 ? [train] : [train, evaluation];
-    let digests = "";
-    for (const side of sides) digests += `${await side.finish()}\n`;
-    const fingerprint = sha256(digests);
+    const digests: string[] = [];
+    for (const side of sides) digests.push(await side.finish());
+    const fingerprint = sha256(digests.map((digest) => `${digest}\n`).join(""));
     const folder = join(outFolder, fingerprint);
     await mkdir(folder, { recursive: true });
     await writeFileAtomic(
       join(folder, "check.json"),
       `${JSON.stringify(reportOf(check), null, 2)}\n`,
     );
-    // The same content is there already, or it is not: putting it there again changes nothing.
     const [trainFile, evalFile] = [join(folder, "train.jsonl"), join(folder, "eval.jsonl")];
-    if (evaluation.rows > 0) await rename(evaluation.path, evalFile);
-    await rename(train.path, trainFile);
+    if (evaluation.rows > 0) await settle(evaluation.path, evalFile, digests[1]!);
+    await settle(train.path, trainFile, digests[0]!);
     return {
       fingerprint,
       trainRows: train.rows,
@@ -297,6 +297,12 @@ async function writeSides(
     ]);
     await rm(temporary, { recursive: true, force: true });
   }
+}
+
+/** What is there already stays as it is: another command may be sending it at this moment. */
+async function settle(path: string, file: string, digest: string): Promise<void> {
+  const there = await sha256OfFile(file).catch(() => undefined);
+  if (there !== digest) await rename(path, file);
 }
 
 async function* canonicalLines(

@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { readFile, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
+import { sha256OfFile } from "../base/file-hash.ts";
 import { hashJson } from "../base/hash.ts";
 import { isRecord } from "../base/json.ts";
 import { checkArchitecture, checkParts } from "./parts.ts";
@@ -63,17 +62,9 @@ export async function modelFiles(folder: string): Promise<ModelFile[]> {
 export async function fingerprintFolder(folder: string): Promise<string> {
   const files: [string, number, string][] = [];
   for (const { name, path, size } of await modelFiles(folder)) {
-    files.push([name, size, await hashFile(path)]);
+    files.push([name, size, await sha256OfFile(path)]);
   }
   return hashJson(files);
-}
-
-async function hashFile(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-    hash.update(chunk as Buffer);
-  }
-  return hash.digest("hex");
 }
 
 async function readJson(path: string): Promise<unknown> {

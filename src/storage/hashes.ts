@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { sha256OfFile } from "../base/file-hash.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { isRecord } from "../base/json.ts";
 import { isSettled, stampOf } from "../base/stamp.ts";
@@ -36,11 +35,7 @@ export async function hashFiles(
     const stamp = stampOf(info);
     const known = cache[path];
     if (known?.[0] === stamp.changed && known[1] === stamp.size) return { sha256: known[2], stamp };
-    const hash = createHash("sha256");
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-      hash.update(chunk as Buffer);
-    }
-    const sha256 = hash.digest("hex");
+    const sha256 = await sha256OfFile(path);
     if (stampOf(await stat(path, { bigint: true })).changed !== stamp.changed) {
       throw changedError(path);
     }

@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { sha256OfFile } from "../base/file-hash.ts";
 import { isRecord } from "../base/json.ts";
 
 /** Lists a checkpoint's files, and is written last: a folder without it was torn. */
@@ -46,15 +45,7 @@ export async function isWhole(folder: string): Promise<boolean> {
       (found) => found.size,
       () => -1,
     );
-    if (size !== bytes || (await sha256Of(path)) !== sha256) return false;
+    if (size !== bytes || (await sha256OfFile(path)) !== sha256) return false;
   }
   return true;
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-    hash.update(chunk as Buffer);
-  }
-  return hash.digest("hex");
 }
