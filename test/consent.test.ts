@@ -147,7 +147,15 @@ describe("a plan that was saved", () => {
       message:
         "a plan is carried out to the letter: --target, --epochs, --seed, --lora-rank cannot change it",
     });
-    const same = ["--split-eval-fraction", "0.05", "--strict=false", "--max-hours", "24"];
+    const same = [
+      "--target",
+      "sagemaker",
+      "--split-eval-fraction",
+      "0.05",
+      "--strict=false",
+      "--max-hours",
+      "24",
+    ];
     const { plan } = JSON.parse(text) as DryRun;
     expect((await rehearsed("--plan", "plan.json", ...same)).plan).toEqual(plan);
   });

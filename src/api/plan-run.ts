@@ -120,20 +120,8 @@ async function adapterOf(folder: string, name: string, model: Recipe["model"]) {
 export async function readPlan(
   cwd: string,
   planFile: string,
-  { sources }: Pick<LoadedConfig, "sources">,
+  loaded: Pick<LoadedConfig, "config" | "sources">,
 ): Promise<Plan> {
-  const flags = Object.entries(sources).filter(([, { source }]) => source === "flag");
-  const idle = flags.map(([key]) => key).filter((key) => !besidePlan.test(key));
-  if (idle.length > 0) {
-    throw new MoxiError(
-      "E_USAGE",
-      `a plan is carried out to the letter: ${idle.map(flagName).join(", ")} cannot change it`,
-      {
-        hint: "leave the flags out, or make a new plan with them: moxi train --dry-run --json > plan.json",
-        place: { field: idle[0]! },
-      },
-    );
-  }
   const file = resolve(cwd, planFile);
   const wrong = (why: string, cause?: unknown) =>
     new MoxiError("E_PLAN", `${planFile} is no plan: ${why}`, {
@@ -160,9 +148,31 @@ export async function readPlan(
       throw wrong(`${parsed.error.issues[0]!.path.join(".")} is not as it must be`);
     const { decisions: _, planHash, ...hashed } = parsed.data;
     if (planHash !== hashJson(hashed)) throw wrong("it was changed: it does not have its planHash");
+    refuseFlags(parsed.data, loaded);
     return parsed.data;
   }
   throw wrong("it has another format");
+}
+
+/** Flags that say something else than the plan would be ignored. */
+function refuseFlags(
+  plan: Plan,
+  { config, sources }: Pick<LoadedConfig, "config" | "sources">,
+): void {
+  const flags = Object.entries(sources).filter(([, { source }]) => source === "flag");
+  const idle = flags
+    .map(([key]) => key)
+    .filter((key) => !besidePlan.test(key))
+    .filter((key) => key !== "target" || config.target !== plan.target);
+  if (idle.length === 0) return;
+  throw new MoxiError(
+    "E_USAGE",
+    `a plan is carried out to the letter: ${idle.map(flagName).join(", ")} cannot change it`,
+    {
+      hint: "leave the flags out, or make a new plan with them: moxi train --dry-run --json > plan.json",
+      place: { field: idle[0]! },
+    },
+  );
 }
 
 /**
