@@ -7,6 +7,7 @@ import type { ResolvedModel } from "../model/resolve.ts";
 import type { SampleMaker } from "../tokens/sample.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
+import { modelSources } from "./model-sources.ts";
 import { findTrainer } from "./trainer.ts";
 
 /** Why there are no tokens of the toy to count. */
@@ -20,22 +21,14 @@ export const toyHasNone =
  * @throws MoxiError E_MODEL_NOT_FOUND, E_MODEL_UNSUPPORTED, E_MODEL_GATED, E_MODEL_TOKEN, E_NETWORK
  */
 export async function openSampleMaker(
-  { host, fetch, home }: Context,
-  { config, folder, secrets, hubUrl, env }: LoadedConfig,
+  context: Context,
+  loaded: LoadedConfig,
   model?: ResolvedModel,
 ): Promise<SampleMaker | null> {
   const { findTokenizer, tokenizerOf } = await import("../model/find-tokenizer.ts");
-  const options = {
-    id: config.model,
-    revision: config.revision,
-    baseFolder: folder,
-    token: secrets.huggingFaceToken,
-    hubUrl,
-    fetch,
-    home,
-    env,
-    host,
-  };
+  const { config } = loaded;
+  const sources = modelSources(context, loaded);
+  const options = { id: config.model, revision: config.revision, ...sources, host: context.host };
   const tokenizer = await (model === undefined
     ? findTokenizer(options)
     : model.kind === "toy"

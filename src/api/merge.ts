@@ -9,6 +9,7 @@ import { toyModel } from "../run/recipe.ts";
 import type { RunRecord } from "../store/runs.ts";
 import { load } from "./config.ts";
 import type { Context } from "./context.ts";
+import { modelSources } from "./model-sources.ts";
 import { openRun, viewOf } from "./open.ts";
 import { runProgram } from "./program.ts";
 import { preparePython } from "./python.ts";
@@ -105,18 +106,15 @@ async function outputFolder(
 
 /** The base model that the adapter was trained on, as arguments of the program that merges. */
 async function baseModel(
-  { home, fetch }: Context,
-  { folder: baseFolder, secrets, hubUrl, env }: LoadedConfig,
+  context: Context,
+  loaded: LoadedConfig,
   { run, folder, plan }: RunRecord,
 ): Promise<string[]> {
   const { model }: Plan["recipe"] = plan.recipe;
   if (model.id === toyModel) return ["--base", join(folder, "checkpoints", "base")];
   const { resolveModel } = await import("../model/resolve.ts");
   const revision = model.revision ?? undefined;
-  const token = secrets.huggingFaceToken;
-  const { id } = model;
-  const where = { id, revision, baseFolder, token, hubUrl, fetch, home, env };
-  const found = await resolveModel(where);
+  const found = await resolveModel({ id: model.id, revision, ...modelSources(context, loaded) });
   if (found.fingerprint !== model.fingerprint) {
     throw new MoxiError("E_RUN_STATE", `the model folder ${model.id} has changed since ${run}`, {
       hint: "restore it: the adapter fits no other base model",

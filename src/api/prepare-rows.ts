@@ -11,6 +11,7 @@ import type { TokenStats } from "../tokens/survey.ts";
 import type { Context } from "./context.ts";
 import { checkSettings } from "./data-check.ts";
 import { localDataset } from "./data-source.ts";
+import { modelSources } from "./model-sources.ts";
 import { programId } from "./program-id.ts";
 import { inspectTokens, tellTokens } from "./train-tokens.ts";
 
@@ -102,20 +103,17 @@ function nameOf({ id, kind, revision, fingerprint }: ResolvedModel): string | un
 }
 
 async function findModel(
-  { host, home, fetch }: Context,
-  { config, folder, secrets, hubUrl, env }: LoadedConfig,
+  context: Context,
+  loaded: LoadedConfig,
   recipe: Recipe | undefined,
 ): Promise<ResolvedModel> {
+  const { host } = context;
+  const { config } = loaded;
   const { resolveModel } = await import("../model/resolve.ts");
   const asked = resolveModel({
     id: recipe?.model.id ?? config.model,
     revision: recipe === undefined ? config.revision : (recipe.model.revision ?? undefined),
-    baseFolder: folder,
-    token: secrets.huggingFaceToken,
-    hubUrl,
-    fetch,
-    home,
-    env,
+    ...modelSources(context, loaded),
   });
   const model = await tellWait(host, `the model hub: look for ${config.model}`, asked);
   for (const text of model.warnings) host.notify({ type: "warning", text });

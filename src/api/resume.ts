@@ -17,6 +17,7 @@ import { consent, offerOf } from "./consent.ts";
 import type { Offer } from "./consent.ts";
 import type { Context } from "./context.ts";
 import { handOver } from "./hand-over.ts";
+import { modelSources } from "./model-sources.ts";
 import { openRun, viewOf } from "./open.ts";
 import type { OpenedRun } from "./open.ts";
 import { awaitMachine, preflight } from "./ready.ts";
@@ -160,21 +161,9 @@ async function sources(
   plan: Plan,
 ): Promise<Pick<Submission, "dataset" | "modelFolder" | "adapterFolder">> {
   const { dataset, model } = plan.recipe;
-  const { folder, secrets, hubUrl, env } = loaded;
-  const { home, fetch } = context;
   const { resolveModel } = await import("../model/resolve.ts");
   const revision = model.revision ?? undefined;
-  const token = secrets.huggingFaceToken;
-  const found = await resolveModel({
-    id: model.id,
-    revision,
-    baseFolder: folder,
-    token,
-    hubUrl,
-    fetch,
-    home,
-    env,
-  });
+  const found = await resolveModel({ id: model.id, revision, ...modelSources(context, loaded) });
   if (found.fingerprint !== model.fingerprint) {
     throw new MoxiError(
       "E_RUN_STATE",
@@ -185,7 +174,7 @@ async function sources(
       },
     );
   }
-  const data = join(folder, ".moxi", "data", dataset.fingerprint);
+  const data = join(loaded.folder, ".moxi", "data", dataset.fingerprint);
   const rows = {
     train: join(data, "train.jsonl"),
     eval: dataset.evalRows === 0 ? null : join(data, "eval.jsonl"),
