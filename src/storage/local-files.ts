@@ -17,7 +17,7 @@ export interface LocalFiles {
 }
 
 /** What an unfinished download leaves beside its place. */
-const ours = /^\.moxi-[0-9a-f]{8}\.part(?:\.done)?$/;
+const ours = /^\.moxi-[0-9a-f]{16}\.part(?:\.done)?$/;
 
 /**
  * The files at a path, in the order of their names. Names that could not come back are refused.

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -200,11 +201,12 @@ function isStored({ crc, stored }: ReadResult, file: string, length: number): bo
   return stored.crc64 === crc64Text(sums.crc64!);
 }
 
-/** Where an object is gathered until it is whole: beside its place, hidden, one name a version. */
+/**
+ * Where an object is gathered until it is whole: beside its place, hidden, one name a version. Among
+ * ten thousand files two would have the same CRC-32 in one of a hundred folders.
+ */
 export function partialName(file: string, etag: string): string {
-  const tag = crc32(`${basename(file)} ${etag}`)
-    .toString(16)
-    .padStart(8, "0");
+  const tag = hash("sha256", `${basename(file)} ${etag}`).slice(0, 16);
   // A name of 255 bytes leaves no room for more.
   return join(dirname(file), `.moxi-${tag}.part`);
 }

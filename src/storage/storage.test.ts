@@ -6,6 +6,7 @@ import { afterAll, expect, test } from "vitest";
 import { sha256 } from "../base/hash.ts";
 import { combineCrc } from "./crc.ts";
 import { hashFiles } from "./hashes.ts";
+import { partialName } from "./mover.ts";
 import { requireApart, safePath } from "./names.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "moxi-storage-"));
@@ -60,6 +61,17 @@ test("two names for one place are refused", () => {
   ]) {
     expect(() => requireApart(names)).toThrow(expect.objectContaining({ code: "E_FILE_NAME" }));
   }
+});
+
+test("two objects of one folder are never gathered in one file", () => {
+  const objects = [
+    ["rows-1926.json", "22bc03237452c8b64f1380e2a11d84f7"],
+    ["rows-3640.json", "d4249530242056d948420c5212f6f750"],
+  ] as const;
+  // A short sum does not tell these apart.
+  expect(new Set(objects.map(([name, etag]) => crc32(`${name} "${etag}"`))).size).toBe(1);
+  const names = objects.map(([name, etag]) => partialName(`/to/${name}`, `"${etag}"`));
+  expect(new Set(names).size).toBe(2);
 });
 
 test("a file is hashed once, and again when anything about it has changed", async () => {
