@@ -71,6 +71,42 @@ export async function openS3(parts: ClientParts) {
   });
   const uri = (bucket: Bucket, key: string) => `s3://${bucket.name}/${key}`;
 
+  async function listPage(bucket: Bucket, prefix: string, token: string | undefined) {
+    // XML has no way to write most control characters; encoded they survive.
+    const input = { ...of(bucket), Prefix: prefix, EncodingType: "url" as const };
+    const command = new ListObjectsV2Command({ ...input, ContinuationToken: token });
+    let taken: readonly ObjectInfo[] = [];
+    command.middlewareStack.add(
+      (next) => async (args) => {
+        const result = await next(args);
+        taken = await takeList(result.response as Response);
+        return result;
+      },
+      { step: "deserialize", priority: "low" },
+    );
+    const page = await client.send(command);
+    const plain = page.EncodingType !== "url";
+    const left = (page.Contents ?? []).map(({ Key = "", Size = 0, ETag = "" }) => {
+      return { key: Key, size: Size, etag: ETag };
+    });
+    const objects = [...taken, ...left].map(({ key, size, etag }): ObjectInfo => {
+      const name = plain ? key : decodeURIComponent(key.replaceAll("+", " "));
+      return { key: name, size, etag };
+    });
+    return { objects, next: page.NextContinuationToken };
+  }
+
+  async function* listPages(bucket: Bucket, prefix: string): AsyncGenerator<readonly ObjectInfo[]> {
+    for (let token: string | undefined; ;) {
+      const page = await parts.attempt(`list ${uri(bucket, prefix)}`, () =>
+        listPage(bucket, prefix, token),
+      );
+      yield page.objects;
+      token = page.next;
+      if (token === undefined) return;
+    }
+  }
+
   return {
     /** Where and how the bytes of a bucket go. */
     wire(bucket: Bucket, options: { readonly pauseMs?: number } = {}): WireTarget {
@@ -150,35 +186,16 @@ export async function openS3(parts: ClientParts) {
       }),
 
     /** Every object whose key starts with a prefix, in the order of the keys. */
-    list: (bucket: Bucket, prefix: string): Promise<ObjectInfo[]> =>
-      parts.attempt(`list ${uri(bucket, prefix)}`, async () => {
-        const found: ObjectInfo[] = [];
-        for (let token: string | undefined; ;) {
-          // XML has no way to write most control characters; encoded they survive.
-          const input = { ...of(bucket), Prefix: prefix, EncodingType: "url" as const };
-          const command = new ListObjectsV2Command({ ...input, ContinuationToken: token });
-          let taken: readonly ObjectInfo[] = [];
-          command.middlewareStack.add(
-            (next) => async (args) => {
-              const result = await next(args);
-              taken = await takeList(result.response as Response);
-              return result;
-            },
-            { step: "deserialize", priority: "low" },
-          );
-          const page = await client.send(command);
-          const plain = page.EncodingType !== "url";
-          const left = (page.Contents ?? []).map(({ Key = "", Size = 0, ETag = "" }) => {
-            return { key: Key, size: Size, etag: ETag };
-          });
-          for (const { key, size, etag } of [...taken, ...left]) {
-            const name = plain ? key : decodeURIComponent(key.replaceAll("+", " "));
-            found.push({ key: name, size, etag });
-          }
-          token = page.NextContinuationToken;
-          if (token === undefined) return found;
-        }
-      }),
+    list: async (bucket: Bucket, prefix: string): Promise<ObjectInfo[]> => {
+      const found: ObjectInfo[] = [];
+      for await (const page of listPages(bucket, prefix)) {
+        for (const object of page) found.push(object);
+      }
+      return found;
+    },
+
+    /** The same, a thousand at a time: while the first are worked on the next can be asked for. */
+    listPages,
 
     /** Starts a multipart upload whose parts and whole are guarded by CRC-32; returns its id. */
     startUpload: (bucket: Bucket, key: string): Promise<string> =>

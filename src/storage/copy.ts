@@ -6,7 +6,8 @@ import type { Bucket, ObjectInfo, S3 } from "../aws/s3.ts";
 import type { Copied } from "./copied.ts";
 import { isSameContent } from "./checksums.ts";
 import { createCrew } from "./crew.ts";
-import { download, objectsBelow } from "./download.ts";
+import { download, downloadPrefix, objectsBelow } from "./download.ts";
+import type { Fetched } from "./download.ts";
 import { inLanes } from "./lanes.ts";
 import { localFiles } from "./local-files.ts";
 import { safePath } from "./names.ts";
@@ -49,10 +50,22 @@ export async function copy(
   }
   if (source.kind === "s3" && target.kind === "local") {
     const bucket = { name: source.bucket };
-    const pairs = await toFetch(aws, source, target);
+    const from = await toFetch(aws, source, target);
+    if ("prefix" in from && !options.onlyChanged) {
+      const { files, ...got } = await downloadPrefix(aws, from, { ...options, bucket });
+      return { ...got, files: files.length, unchangedFiles: 0 };
+    }
+    const objects =
+      "prefix" in from
+        ? await objectsBelow(await aws.s3(), bucket, from.prefix, from.folder)
+        : [from];
+    const pairs = objects.map((object) => ({ path: object.file, key: object.key, object }));
     const wanted = await changed(aws, bucket, pairs, options);
-    const objects = wanted.map(({ object, path }) => ({ ...object!, file: path }));
-    const { files, ...got } = await download(aws, objects, { ...options, bucket });
+    const { files, ...got } = await download(
+      aws,
+      wanted.map(({ object, path }) => ({ ...object!, file: path })),
+      { ...options, bucket },
+    );
     return { ...got, files: files.length, unchangedFiles: pairs.length - wanted.length };
   }
   throw sameSide(source);
@@ -93,7 +106,7 @@ async function toFetch(
   aws: Aws,
   { bucket: name, key }: StoragePlace & { kind: "s3" },
   { path, isFolder }: StoragePlace & { kind: "local" },
-): Promise<Pair[]> {
+): Promise<Fetched | { readonly prefix: string; readonly folder: string }> {
   const bucket = { name };
   const s3 = await aws.s3();
   const kind = await kindOf(path);
@@ -102,7 +115,7 @@ async function toFetch(
     if (object !== undefined) {
       const into = isFolder || kind === "folder";
       const file = into ? safePath(path, key.slice(key.lastIndexOf("/") + 1)) : path;
-      return [{ path: file, key, object }];
+      return { ...object, file };
     }
   }
   if (kind === "file") {
@@ -112,8 +125,7 @@ async function toFetch(
     });
   }
   const prefix = key === "" || key.endsWith("/") ? key : `${key}/`;
-  const found = await objectsBelow(s3, bucket, prefix, path);
-  return found.map((object) => ({ path: object.file, key: object.key, object }));
+  return { prefix, folder: path };
 }
 
 async function kindOf(path: string): Promise<"file" | "folder" | undefined> {

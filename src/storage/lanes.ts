@@ -25,19 +25,28 @@ export class Halt {
 /** What work throws that was stopped because other work has failed. */
 class Halted extends Error {}
 
+export interface Lanes<T, R> {
+  /** More to do, behind what waits already. */
+  add(items: readonly T[]): void;
+  readonly failed: boolean;
+  /** Waits for all of it. The results are in the order in which the items came. */
+  end(): Promise<R[]>;
+}
+
 /**
- * Does so many at once, in order, and returns the results in that order. After a failure, here or in
- * what it belongs to, no more are started; those that run are waited for.
+ * Does so many at once, in order, as they come. After a failure, here or in what it belongs to, no
+ * more are started; those that run are waited for, and the end throws what failed first.
  */
-export async function inLanes<T, R>(
-  items: readonly T[],
+export function startLanes<T, R>(
   atOnce: number,
   work: (item: T) => Promise<R>,
   halt: { readonly failed: boolean } = { failed: false },
-): Promise<R[]> {
+): Lanes<T, R> {
   let next = 0;
+  const items: T[] = [];
   const results: R[] = [];
   const failures: unknown[] = [];
+  const running = new Set<Promise<void>>();
   const lane = async () => {
     while (next < items.length && failures.length === 0) {
       const index = next;
@@ -50,7 +59,33 @@ export async function inLanes<T, R>(
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, lane));
-  if (failures.length > 0) throw failures.find((each) => !(each instanceof Halted)) ?? failures[0];
-  return results;
+  return {
+    add(more) {
+      for (const item of more) items.push(item);
+      while (running.size < atOnce && next < items.length && failures.length === 0) {
+        const one: Promise<void> = lane().finally(() => running.delete(one));
+        running.add(one);
+      }
+    },
+    get failed() {
+      return failures.length > 0;
+    },
+    async end() {
+      while (running.size > 0) await Promise.all(running);
+      if (failures.length === 0) return results;
+      throw failures.find((each) => !(each instanceof Halted)) ?? failures[0];
+    },
+  };
+}
+
+/** The same for items that are all known. */
+export function inLanes<T, R>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T) => Promise<R>,
+  halt?: { readonly failed: boolean },
+): Promise<R[]> {
+  const lanes = startLanes(atOnce, work, halt);
+  lanes.add(items);
+  return lanes.end();
 }

@@ -35,25 +35,27 @@ function faultOf(part: string): string | undefined {
   return undefined;
 }
 
-/**
- * Refuses two objects that would lie at one place: a file that is also a folder, or names that
- * only differ in what a file system may ignore.
- *
- * @throws E_FILE_NAME
- */
-export function requireApart(names: readonly string[]): void {
-  const seen = new Map<string, string>();
-  const fold = (name: string) => name.normalize("NFC").toLowerCase();
-  for (const name of names) {
-    const other = seen.get(fold(name));
+/** Names of objects, each of which lies at a place of its own. */
+export class NamesApart {
+  private readonly files = new Map<string, string>();
+  private readonly folders = new Map<string, string>();
+
+  /**
+   * Refuses an object that would lie at another's place: a file that is also a folder, or a name that
+   * only differs in what a file system may ignore.
+   *
+   * @throws E_FILE_NAME
+   */
+  add(name: string): void {
+    const place = name.normalize("NFC").toLowerCase();
+    const other = this.files.get(place) ?? this.folders.get(place);
     if (other !== undefined) throw clash(name, other);
-    seen.set(fold(name), name);
-  }
-  for (const name of names) {
-    const parts = fold(name).split("/");
-    for (let length = 1; length < parts.length; length++) {
-      const other = seen.get(parts.slice(0, length).join("/"));
-      if (other !== undefined) throw clash(name, other);
+    this.files.set(place, name);
+    for (let end = place.indexOf("/"); end >= 0; end = place.indexOf("/", end + 1)) {
+      const folder = place.slice(0, end);
+      const file = this.files.get(folder);
+      if (file !== undefined) throw clash(name, file);
+      this.folders.set(folder, name);
     }
   }
 }

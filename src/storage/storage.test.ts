@@ -7,7 +7,7 @@ import { sha256 } from "../base/hash.ts";
 import { combineCrc } from "./crc.ts";
 import { hashFiles } from "./hashes.ts";
 import { partialName } from "./mover.ts";
-import { requireApart, safePath } from "./names.ts";
+import { NamesApart, safePath } from "./names.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "moxi-storage-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -51,15 +51,22 @@ test.each(["a", "a/b.c", "..a", "a..b/...", "x".repeat(255), "é".repeat(127), "
   (name) => expect(safePath("/to", name)).toBe(`/to/${name}`),
 );
 
-test("two names for one place are refused", () => {
-  requireApart(["a/b", "a/c", "ab"]);
+test("two names for one place are refused, whichever comes first", () => {
+  const addAll = (names: readonly string[]) => {
+    const apart = new NamesApart();
+    for (const name of names) apart.add(name);
+  };
+  addAll(["a/b", "a/c", "ab", "a/d/e"]);
   for (const names of [
     ["a", "a/b"],
     ["A/b", "a/B"],
     ["é", "e\u0301"],
     ["x/y/z", "X"],
+    ["x/y/z", "x/Y"],
   ]) {
-    expect(() => requireApart(names)).toThrow(expect.objectContaining({ code: "E_FILE_NAME" }));
+    const refused = expect.objectContaining({ code: "E_FILE_NAME" });
+    expect(() => addAll(names)).toThrow(refused);
+    expect(() => addAll(names.toReversed())).toThrow(refused);
   }
 });
 

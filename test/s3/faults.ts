@@ -31,7 +31,9 @@ export type Fault =
   | { readonly cutAt: number }
   /** One byte of the body that is sent, or that comes back, is another. */
   | { readonly flip: "request" | "answer" }
-  | { readonly call: () => void };
+  | { readonly call: () => void }
+  /** Nothing at first; then what it comes to. */
+  | { readonly later: Promise<Fault | undefined> };
 
 export interface FaultProxy {
   readonly url: string;
@@ -92,6 +94,9 @@ export async function startFaults(server: S3Server): Promise<FaultProxy> {
     body: Buffer,
     outgoing: ServerResponse,
   ) => {
+    if (fault !== undefined && "later" in fault) {
+      return void fault.later.then((then) => act(then, one, incoming, body, outgoing));
+    }
     if (fault !== undefined && "answer" in fault) {
       one.outcome = fault.answer;
       const text =

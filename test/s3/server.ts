@@ -50,8 +50,11 @@ export function makeTls(folder: string): Tls {
   return { certificateFile, keyFile, certificate: certificate!, key: key! };
 }
 
-/** Starts a server with an empty bucket. */
-export async function startServer(kind: S3Server["kind"]): Promise<S3Server> {
+/** Starts a server with an empty bucket; `more` are options of versitygw's file store. */
+export async function startServer(
+  kind: S3Server["kind"],
+  more: readonly string[] = [],
+): Promise<S3Server> {
   const folder = mkdtempSync(join(tmpdir(), "moxi-s3-"));
   const port = await freePort();
   const tls = kind === "versitygw" ? makeTls(folder) : undefined;
@@ -78,6 +81,7 @@ export async function startServer(kind: S3Server["kind"]): Promise<S3Server> {
             "--keep-alive",
             "--quiet",
             "posix",
+            ...more,
             join(folder, "data"),
           ],
           { env, stdio: "ignore" },

@@ -1,15 +1,24 @@
-import { readFileSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ObjectInfo } from "../../src/aws/s3.ts";
 import { uploadContent } from "../../src/storage/content.ts";
 import { downloadPrefix } from "../../src/storage/download.ts";
 import { upload } from "../../src/storage/upload.ts";
 import { startFaults } from "./faults.ts";
-import type { FaultProxy } from "./faults.ts";
+import type { Fault, FaultProxy } from "./faults.ts";
 import { bucket, kinds, startServer } from "./server.ts";
 import type { S3Server } from "./server.ts";
 import { createDesk, mib } from "./setup.ts";
@@ -232,6 +241,100 @@ describe.each(kinds)("%s", (kind) => {
     const s3 = await aws.s3();
     expect(await s3.head(bucket, "moving")).toBeUndefined();
     expect(await s3.unfinished(bucket, "moving")).toEqual([]);
+  });
+
+  /** S3's answer to a list, in two pages, of which the second comes when told. */
+  const listInPages = (
+    first: readonly ObjectInfo[],
+    second: Promise<readonly ObjectInfo[]>,
+  ): FaultProxy["fault"] => {
+    const page = (objects: readonly ObjectInfo[], token: string): Fault => {
+      const contents = objects.map(({ key, size, etag }) => {
+        const name = encodeURIComponent(key).replaceAll("%2F", "/");
+        const tag = etag.replaceAll('"', "&quot;");
+        return `<Contents><Key>${name}</Key><ETag>${tag}</ETag><Size>${size}</Size></Contents>`;
+      });
+      return {
+        answer: 200,
+        body: `<?xml version="1.0"?><ListBucketResult><EncodingType>url</EncodingType>${token}${contents.join("")}</ListBucketResult>`,
+      };
+    };
+    const more =
+      "<NextContinuationToken>next</NextContinuationToken><IsTruncated>true</IsTruncated>";
+    return ({ operation, nth }) => {
+      if (operation !== "ListObjects") return undefined;
+      return nth % 2 === 1
+        ? page(first, more)
+        : { later: second.then((objects) => page(objects, "")) };
+    };
+  };
+
+  test("the first objects are fetched while the rest is listed, and get their names after it", async () => {
+    const s3 = await (await desk.aws()).s3();
+    const files = ["a/1", "a/2", "b"].map((name) => ({
+      path: desk.file(`paged/${name}`, 1000),
+      key: `paged/${name}`,
+    }));
+    await upload(await desk.aws(), files, { ...desk.options, ifAbsent: false });
+    const objects = await s3.list(bucket, "paged/");
+    const folder = desk.path("paged-back");
+    const sizeOf = (name: string) =>
+      readdirSync(join(folder, name)).map((file) => statSync(join(folder, name, file)).size);
+    const fetched = async () => {
+      while (!existsSync(join(folder, "a")) || `${sizeOf("a")}` !== "1000,1000") await sleep(5);
+      // Long enough for names that come too early.
+      await sleep(200);
+      return readdirSync(folder, { recursive: true, encoding: "utf8" });
+    };
+    const early = fetched();
+    const many = await startFaults(server);
+    try {
+      many.fault = listInPages(
+        objects.slice(0, 2),
+        early.then(() => objects.slice(2)),
+      );
+      const aws = await desk.aws(many.url);
+      await downloadPrefix(aws, { prefix: "paged/", folder }, desk.options);
+    } finally {
+      many.stop();
+    }
+    expect((await early).filter((name) => !name.includes(".moxi-"))).toEqual(["a"]);
+    const found = readdirSync(folder, { recursive: true, encoding: "utf8" });
+    expect(found.sort()).toEqual(["a", "a/1", "a/2", "b"]);
+    for (const { path, key } of files) {
+      expect(readFileSync(join(folder, key.slice(6)))).toEqual(readFileSync(path));
+    }
+  });
+
+  test.each<readonly [string, Partial<ObjectInfo>, string]>([
+    ["a hostile name", { key: "late/a/../../up" }, "E_FILE_NAME"],
+    ["a second name for one place", { key: "late/A/1" }, "E_FILE_NAME"],
+    ["more than the disk holds", { key: "late/b", size: 2 ** 52 }, "E_DISK_FULL"],
+  ])("%s at the end of a long list leaves nothing behind", async (_what, last, code) => {
+    const path = desk.file("late/a/1", 1000);
+    const aws = await desk.aws();
+    await upload(aws, [{ path, key: "late/a/1" }], { ...desk.options, ifAbsent: false });
+    const objects = await (await aws.s3()).list(bucket, "late/");
+    const folder = desk.path("late-back/new");
+    const gone = async () => {
+      while (!existsSync(join(folder, "a")) || readdirSync(join(folder, "a")).length === 0) {
+        await sleep(5);
+      }
+      return [{ ...objects[0]!, ...last }];
+    };
+    const many = await startFaults(server);
+    try {
+      many.fault = listInPages(objects, gone());
+      const fetching = downloadPrefix(
+        await desk.aws(many.url),
+        { prefix: "late/", folder },
+        desk.options,
+      );
+      await expect(fetching).rejects.toMatchObject({ code });
+    } finally {
+      many.stop();
+    }
+    expect(existsSync(desk.path("late-back"))).toBe(false);
   });
 
   test("hostile names are refused before anything is written", async () => {

@@ -8,7 +8,7 @@ import { sha256 } from "../../base/hash.ts";
 import type { Host } from "../../base/host.ts";
 import { extractArchive } from "../../storage/archive.ts";
 import { download } from "../../storage/download.ts";
-import { requireApart, safePath } from "../../storage/names.ts";
+import { NamesApart, safePath } from "../../storage/names.ts";
 import { isWhole, manifestName, newestFirst, parseManifest } from "../manifest.ts";
 import type { Amount, Fetched, Part, RunRef } from "../target.ts";
 import { cloudOf } from "./limits.ts";
@@ -163,7 +163,8 @@ async function gather(
   { aws, host, clock }: FetchOptions,
 ): Promise<{ readonly draft: string | null; readonly fetched: Fetched }> {
   const names = objects.map(({ key }) => key.slice(prefix.length));
-  requireApart(names);
+  const apart = new NamesApart();
+  for (const name of names) apart.add(name);
   const sum = (list: readonly ObjectInfo[]) => list.reduce((total, { size }) => total + size, 0);
   const bytes = sum(objects);
   const told = { folder, files: objects.length, bytes };

@@ -1,0 +1,166 @@
+// What Node's own TLS takes for a download: the requests of bench/s3.ts and nothing else. No list, no
+// second look at an answer, no fsync, no repetition. What this takes no program on Node can save.
+//   node bench/s3/bare.ts large|small BUCKET FOLDER COUNT|MIB discard|write
+// "write" puts the bytes where they belong and counts their CRC-32; "discard" drops them.
+import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { connect, createSecureContext } from "node:tls";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
+import { Worker, isMainThread, workerData } from "node:worker_threads";
+import { crc32 } from "node:zlib";
+import { createSigner } from "../../src/aws/sign.ts";
+
+interface Job {
+  readonly kind: "large" | "small";
+  readonly bucket: string;
+  readonly folder: string;
+  /** Objects, or MiB of the one. */
+  readonly amount: number;
+  readonly write: boolean;
+  /** Of so many threads this is which? */
+  readonly threads: number;
+  readonly thread: number;
+}
+
+const rangeBytes = 16 << 20;
+const fileBytes = 10 << 10;
+const memoryBytes = 256 << 10;
+const { hostname, port } = new URL(process.env["AWS_ENDPOINT_URL"]!);
+const sign = createSigner("us-east-1");
+const credentials = {
+  accessKeyId: process.env["AWS_ACCESS_KEY_ID"]!,
+  secretAccessKey: process.env["AWS_SECRET_ACCESS_KEY"]!,
+};
+const secureContext = createSecureContext({ ca: readFileSync(process.env["AWS_CA_BUNDLE"]!) });
+
+function requestOf(path: string, headers: Record<string, string>): string {
+  const unsigned = { method: "GET", host: `${hostname}:${port}`, path, query: "", headers };
+  const signed = sign({ ...unsigned, payload: "UNSIGNED-PAYLOAD" }, credentials, new Date());
+  const lines = Object.entries(signed).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
+}
+
+interface Asked {
+  readonly request: string;
+  readonly bytes: number;
+  /** Gets the body in pieces, which are overwritten afterwards. */
+  take(piece: Buffer): void;
+  end(): void;
+}
+
+/** One connection, one request after another, until there are no more. */
+function connection(next: () => Asked | undefined, session?: Buffer) {
+  const memory = Buffer.allocUnsafeSlow(memoryBytes);
+  let filled = 0;
+  let left = -1;
+  let asked: Asked | undefined;
+  let socket: TLSSocket | undefined;
+  let known: ((session: Buffer) => void) | undefined;
+  const first = new Promise<Buffer>((resolve) => (known = resolve));
+  const done = new Promise<void>((resolve, reject) => {
+    const ask = () => {
+      asked = next();
+      left = -1;
+      if (asked === undefined) {
+        socket!.destroy();
+        return resolve();
+      }
+      socket!.write(asked.request, "latin1");
+    };
+    const took = (bytes: number) => {
+      filled += bytes;
+      if (left < 0) {
+        const end = memory.subarray(0, filled).indexOf("\r\n\r\n");
+        if (end < 0) return true;
+        const head = memory.toString("latin1", 0, end);
+        if (!/^HTTP\/1.1 20[06] /.test(head)) reject(new Error(head));
+        memory.copyWithin(0, end + 4, filled);
+        filled -= end + 4;
+        left = asked!.bytes;
+      }
+      if (filled < left && memory.length - filled >= 16 << 10) return true;
+      left -= filled;
+      asked!.take(memory.subarray(0, filled));
+      filled = 0;
+      if (left === 0) {
+        asked!.end();
+        ask();
+      }
+      return true;
+    };
+    const onread = { buffer: () => memory.subarray(filled), callback: took };
+    const options = { host: hostname, port: Number(port), secureContext, session, onread };
+    // Its type does not know what it hands on to the socket.
+    socket = connect(options as ConnectionOptions, ask);
+    socket.on("session", (value: Buffer) => known!(value));
+    socket.on("error", reject);
+  });
+  return { done, first };
+}
+
+async function work({ kind, bucket, folder, amount, write, threads, thread }: Job): Promise<void> {
+  let index = thread;
+  const large = kind === "large" && write ? openSync(join(folder, "file"), "r+") : -1;
+  const next = (): Asked | undefined => {
+    const at = index;
+    index += threads;
+    let crc = 0;
+    if (kind === "large") {
+      let offset = at * rangeBytes;
+      if (offset >= amount * 2 ** 20) return undefined;
+      const range = `bytes=${offset}-${offset + rangeBytes - 1}`;
+      return {
+        request: requestOf(`/${bucket}/moxi/large/file`, { range }),
+        bytes: rangeBytes,
+        take(piece) {
+          if (!write) return;
+          crc = crc32(piece, crc);
+          writeSync(large, piece, 0, piece.length, offset);
+          offset += piece.length;
+        },
+        end() {},
+      };
+    }
+    if (at >= amount) return undefined;
+    const file = join(folder, `${at}`);
+    const descriptor = write ? openSync(`${file}.part`, "w") : -1;
+    return {
+      request: requestOf(`/${bucket}/moxi/small/${at}`, { "x-amz-checksum-mode": "ENABLED" }),
+      bytes: fileBytes,
+      take(piece) {
+        if (!write) return;
+        crc = crc32(piece, crc);
+        writeSync(descriptor, piece);
+      },
+      end() {
+        if (!write) return;
+        closeSync(descriptor);
+        renameSync(`${file}.part`, file);
+      },
+    };
+  };
+  // A session that is known spares the server a signature for each of the others.
+  const one = connection(next);
+  const session = await one.first;
+  const count = kind === "large" ? 4 : 64;
+  const others = Array.from({ length: count - 1 }, () => connection(next, session).done);
+  await Promise.all([one.done, ...others]);
+}
+
+if (isMainThread) {
+  const [kind, bucket, folder, amount, what] = process.argv.slice(2) as [Job["kind"], ...string[]];
+  const write = what === "write";
+  const job = { kind, bucket: bucket!, folder: folder!, amount: Number(amount), write };
+  if (kind === "large") {
+    const file = openSync(join(job.folder, "file"), "w");
+    ftruncateSync(file, job.amount * 2 ** 20);
+    closeSync(file);
+    for (const thread of [0, 1]) {
+      new Worker(new URL(import.meta.url), { workerData: { ...job, threads: 2, thread } });
+    }
+  } else {
+    await work({ ...job, threads: 1, thread: 0 });
+  }
+} else {
+  await work(workerData as Job);
+}
