@@ -281,7 +281,7 @@ describe.each(kinds)("%s", (kind) => {
     const sizeOf = (name: string) =>
       readdirSync(join(folder, name)).map((file) => statSync(join(folder, name, file)).size);
     const fetched = async () => {
-      while (!existsSync(join(folder, "a")) || `${sizeOf("a")}` !== "1000,1000") await sleep(5);
+      while (!existsSync(join(folder, "a")) || sizeOf("a").join() !== "1000,1000") await sleep(5);
       // Long enough for names that come too early.
       await sleep(200);
       return readdirSync(folder, { recursive: true, encoding: "utf8" });
