@@ -14,6 +14,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  readdirSync,
   rmSync,
   statfsSync,
   writeFileSync,
@@ -92,23 +93,23 @@ async function compareAt(rtt: number): Promise<void> {
     const tools = values.tools
       .split(",")
       .filter((tool) => !bare.has(tool) || (rtt === 0 && direction === "down"));
-    rows.push(...compareWork({ name, kind, direction }, tools, env));
+    rows.push(...(await compareWork({ name, kind, direction }, tools, env)));
   }
   process.stdout.write(
     `\nRTT ${rtt} ms, ${mib} MiB in one file, ${count} files of 10 KiB\n\n` +
-      "| work | tool | time | best peer's time / this | CPU | server's CPU | peak memory |\n" +
-      `|---|---|---|---|---|---|---|\n${rows.map((row) => `| ${row.join(" | ")} |\n`).join("")}`,
+      "| work | tool | time | best peer's time / this | the server alone, at the end | without that | CPU | server's CPU | peak memory |\n" +
+      `|---|---|---|---|---|---|---|---|---|\n${rows.map((row) => `| ${row.join(" | ")} |\n`).join("")}`,
   );
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
 
 /** One work by each tool, in turns; rows of the table. */
-function compareWork(
+async function compareWork(
   work: Work & { readonly name: string },
   tools: readonly string[],
   env: Env,
-): string[][] {
+): Promise<string[][]> {
   const { kind, direction } = work;
   const here = join(folder, kind);
   const back = join(folder, "back");
@@ -118,7 +119,7 @@ function compareWork(
   rmSync(stored, { recursive: true, force: true });
   mkdirSync(stored);
   if (direction === "down") {
-    const sent = measure(commandOf("moxi", { kind, direction: "up" }, at), env);
+    const sent = await measure(commandOf("moxi", { kind, direction: "up" }, at), env);
     if (typeof sent === "string") throw new Error(sent);
     rmSync(here, { recursive: true });
   }
@@ -127,7 +128,7 @@ function compareWork(
     for (const name of tools) {
       rmSync(back, { recursive: true, force: true });
       mkdirSync(back);
-      const measured = measure(commandOf(name, work, at), env);
+      const measured = await measure(commandOf(name, work, at), env);
       if (typeof measured === "string") {
         process.stderr.write(`${name} ${work.name}: ${measured}\n`);
         continue;
@@ -145,18 +146,32 @@ function compareWork(
   rmSync(back, { recursive: true });
   rmSync(here, { recursive: true, force: true });
   const ofPeers = [...results].filter(([name]) => name !== "moxi" && !bare.has(name));
+  const active = ({ seconds, waited }: Measured) => seconds - waited;
   const best = Math.min(...ofPeers.map(([, list]) => median(list)?.seconds ?? Infinity));
+  const bestActive = Math.min(
+    ...ofPeers.flatMap(([, list]) => median(list) ?? []).map((one) => active(one)),
+  );
   const share = (cpu: number) =>
     kind === "large"
       ? `${((cpu * 1024) / mib).toFixed(2)} s/GiB`
       : `${((cpu * 1000) / count).toFixed(2)} ms/file`;
   return [...results].map(([name, list]) => {
     const one = median(list);
-    if (one === undefined) return [work.name, name, "failed", "", "", "", ""];
-    const { seconds, cpu, serverCpu, megabytes } = one;
-    const ratio = `${(best / seconds).toFixed(2)} x`;
-    const time = `${seconds.toFixed(2)} s`;
-    return [work.name, name, time, ratio, share(cpu), share(serverCpu), `${megabytes} MB`];
+    if (one === undefined) return [work.name, name, "failed", "", "", "", "", "", ""];
+    const { seconds, waited, cpu, serverCpu, megabytes } = one;
+    // Only large objects that are sent have something to wait for.
+    const waits = work.name === "large-up";
+    return [
+      work.name,
+      name,
+      `${seconds.toFixed(2)} s`,
+      `${(best / seconds).toFixed(2)} x`,
+      waits ? `${waited.toFixed(2)} s` : "",
+      waits ? `${(bestActive / active(one)).toFixed(2)} x` : "",
+      share(cpu),
+      share(serverCpu),
+      `${megabytes} MB`,
+    ];
   });
 }
 
@@ -203,26 +218,61 @@ interface Measured {
   readonly megabytes: number;
   /** Of the server meanwhile; not a number where there is no /proc. */
   readonly serverCpu: number;
+  /** Seconds since the server had the last part of an object: it puts them together. */
+  readonly waited: number;
 }
 
 /** Runs a command; what it took, or why it failed. */
-function measure(command: readonly string[], env: Env): Measured | string {
+async function measure(command: readonly string[], env: Env): Promise<Measured | string> {
   const before = serverCpu();
   const args = ["-f", "MEASURED %e %U %S %M", ...command];
-  const { status, stderr } = spawnSync("/usr/bin/time", args, { env, encoding: "utf8" });
-  const found = /MEASURED (\S+) (\S+) (\S+) (\d+)/.exec(stderr);
-  if (status !== 0 || found === null) return stderr.slice(0, 400);
+  const child = spawn("/usr/bin/time", args, { env, stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  let parts = 0;
+  let grown = performance.now();
+  const timer = setInterval(() => {
+    const now = partsStored();
+    if (now > parts) grown = performance.now();
+    parts = Math.max(parts, now);
+  }, 50);
+  const [status] = (await once(child, "close")) as [number];
+  clearInterval(timer);
+  const ended = performance.now();
+  const found = /MEASURED (\S+) (\S+) (\S+) (\d+)/.exec(said);
+  if (status !== 0 || found === null) return said.slice(0, 400);
   const [seconds = 0, user = 0, system = 0, kilobytes = 0] = found.slice(1).map(Number);
-  const megabytes = Math.round(kilobytes / 1000);
-  return { seconds, cpu: user + system, megabytes, serverCpu: serverCpu() - before };
+  return {
+    seconds,
+    cpu: user + system,
+    megabytes: Math.round(kilobytes / 1000),
+    serverCpu: serverCpu() - before,
+    waited: parts === 0 ? 0 : (ended - grown) / 1000,
+  };
+}
+
+/** How many parts the server keeps of objects that are not whole yet. */
+function partsStored(): number {
+  const kept = join(server.data!, bucket.name, ".sgwtmp");
+  try {
+    return readdirSync(kept, { recursive: true }).length;
+  } catch {
+    // Removed meanwhile, or none yet.
+    return 0;
+  }
 }
 
 /** CPU-seconds that the server has taken, of Linux's hundredths. */
 function serverCpu(): number {
-  const file = `/proc/${server.pid}/stat`;
-  if (!existsSync(file)) return Number.NaN;
-  const [user, system] = readFileSync(file, "utf8").split(" ").slice(13, 15).map(Number);
-  return (user! + system!) / 100;
+  try {
+    const fields = readFileSync(`/proc/${server.pid}/stat`, "utf8")
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch {
+    // No Linux.
+    return Number.NaN;
+  }
 }
 
 function requireSame(one: string, other: string): void {
