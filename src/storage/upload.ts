@@ -51,7 +51,7 @@ export interface Uploaded {
 
 const mib = 1 << 20;
 /** S3 takes at most 10,000 parts of at least 5 MiB. */
-const standardPart = 8 * mib;
+const standardPart = 16 * mib;
 const mostParts = 9_000;
 /** What all that is sent at once may take of memory. */
 const heldBytes = 64 * mib;
