@@ -29,3 +29,8 @@ class Buckets:
                 301,
                 {"x-amz-bucket-region": bucket.region_name},
             )
+
+    def has_objects(self, bucket: str, prefix: str) -> bool:
+        backend = s3_backends[ACCOUNT]["aws"]
+        found, *_ = backend.list_objects(backend.buckets[bucket], prefix, None, None, 1)
+        return len(found) > 0

@@ -47,6 +47,13 @@ class Call:
         needs = tuple(_needs(service, operation, region, values))
         return Call(service, operation, region, values, needs, key, signed.split(";"), signature)
 
+    @staticmethod
+    def listing(key: str, region: str, bucket: str, prefix: str) -> "Call":
+        """A look at what S3 has below a prefix, which a service takes itself."""
+        values = {"Bucket": bucket, "Key": "", "Prefix": prefix}
+        needs = tuple(_s3_needs("ListObjectsV2", values))
+        return Call("s3", "ListObjectsV2", region, values, needs, key, [], "")
+
 
 def _parse(service: str, request) -> tuple[str, dict[str, Any]]:
     target = request.headers.get("X-Amz-Target")

@@ -22,6 +22,8 @@ KEY_POLICY = {
     ],
 }
 
+MOST_KNOWN = 2000  # answers that are kept, some kilobytes each
+
 
 class Judge:
     """`node` runs judge.ts, which is @cloud-copilot/iam-simulate behind two pipes."""
@@ -32,6 +34,7 @@ class Judge:
             [node, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._lock = threading.Lock()
+        self._known: dict[str, dict] = {}
 
     def demand(self, principal: Principal, need: Need) -> None:
         """Raises AccessDenied, in AWS's words, unless the principal's policies allow it."""
@@ -67,13 +70,22 @@ class Judge:
         }
         if resource_policy is not None:
             question["resourcePolicy"] = resource_policy
-        with self._lock:
-            self._process.stdin.write(f"{json.dumps(question)}\n")
-            self._process.stdin.flush()
-            answer = json.loads(self._process.stdout.readline())
+        line = json.dumps(question)
+        # Nothing but the question decides: asked again, policies and all, it has the same answer.
+        answer = self._known.get(line) or self._judge(line)
         if isinstance(answer["why"], dict):
             raise RuntimeError(f"{need} cannot be judged: {answer['why']}")
         return answer["allowed"]
+
+    def _judge(self, line: str) -> dict:
+        with self._lock:
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+            answer = json.loads(self._process.stdout.readline())
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[line] = answer
+        return answer
 
     def close(self) -> None:
         self._process.terminate()

@@ -19,6 +19,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flask import Flask
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
@@ -26,7 +27,7 @@ from werkzeug.wrappers import Request, Response
 from buckets import Buckets
 from call import Call
 from faults import Faults
-from identity import ACCOUNT, Identities, verify_signature
+from identity import ACCOUNT, Identities, Principal, Session, verify_signature
 from images import Image, Images
 from judge import Judge
 from pricing import products
@@ -43,10 +44,18 @@ class Cloud:
         self.identities, self.judge, self.faults = Identities(), Judge(node), Faults()
         self.images, self.quotas, self.buckets = Images(), Quotas(), Buckets()
         self.training = Training(
-            self.identities, self.judge, self.images, self.quotas, folder, endpoint, settings
+            self.identities,
+            self.judge,
+            self.images,
+            self.quotas,
+            self._look,
+            folder,
+            endpoint,
+            settings,
         )
         self.trace: list[dict] = []
         self._moto = DomainDispatcherApplication(create_backend_app)
+        self._apps: dict[str, Flask] = {}  # moto's, by service: finding one takes it a millisecond
         self._lock = threading.Lock()
 
     def __call__(self, environ, start_response):
@@ -63,8 +72,7 @@ class Cloud:
         return answer(environ, start_response)
 
     def _service(self, request: Request, environ):
-        service, traced = "?", {}
-        began = time.monotonic()
+        service, traced = "?", {"began": time.monotonic()}
         try:
             call = Call.of(request)
             service = call.service
@@ -73,27 +81,10 @@ class Cloud:
             verify_signature(
                 request, service, call.region, call.key, secret, call.signed, call.signature
             )
-            with self._lock:
-                traced.update(
-                    {
-                        "began": began,
-                        "service": service,
-                        "operation": call.operation,
-                        "principal": principal.session,
-                        "values": call.values,
-                        "needs": [
-                            [need.action, need.resource, need.context] for need in call.needs
-                        ],
-                    }
-                )
-                self.trace.append(traced)
-            lost = self.faults.take(call.operation, call.values)
-            self.buckets.refuse(call)
-            for need in call.needs:
-                self.judge.demand(principal, need)
+            lost = self._admit(call, principal, traced)
             answer = self._answer(call, principal)
             if answer is None:
-                answer = Response.from_app(self._moto, environ)
+                answer = Response.from_app(self._app(service, environ), environ)
         except AwsError as error:
             return error_response(service, error)
         finally:
@@ -102,6 +93,40 @@ class Cloud:
             self._carry_out(answer, environ)
             return _drop
         return answer
+
+    def _admit(self, call: Call, principal: Principal, traced: dict) -> bool:
+        """Traces a call and raises what it is refused with; True if its answer is to be lost."""
+        with self._lock:
+            traced.update(
+                {
+                    "service": call.service,
+                    "operation": call.operation,
+                    "principal": principal.session,
+                    "values": call.values,
+                    "needs": [[need.action, need.resource, need.context] for need in call.needs],
+                }
+            )
+            self.trace.append(traced)
+        lost = self.faults.take(call.operation, call.values)
+        self.buckets.refuse(call)
+        for need in call.needs:
+            self.judge.demand(principal, need)
+        return lost
+
+    def _look(self, session: Session, region: str, bucket: str, prefix: str) -> bool:
+        """Whether S3 has anything there, for a service that looks in the name of a role."""
+        call = Call.listing(session.key, region, bucket, prefix)
+        traced = {"began": time.monotonic()}
+        try:
+            self._admit(call, self.identities.principal(session.key, session.token)[0], traced)
+            return self.buckets.has_objects(bucket, prefix)
+        finally:
+            traced["ended"] = time.monotonic()
+
+    def _app(self, service: str, environ) -> Flask:
+        if service not in self._apps:
+            self._apps[service] = self._moto.get_application(environ)
+        return self._apps[service]
 
     def _answer(self, call: Call, principal):
         """The answer of a service that moto lacks; None where moto answers."""
@@ -198,6 +223,9 @@ class Handler(WSGIRequestHandler):
     """Keeps connections open, as AWS does, and keeps quiet."""
 
     protocol_version = "HTTP/1.1"
+    # An answer goes in one piece and at once: its body would wait for the receipt of its head.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def make_environ(self):
         return {**super().make_environ(), "werkzeug.socket": self.connection, "RAW_URI": self.path}

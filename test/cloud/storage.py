@@ -1,15 +1,19 @@
 """What SageMaker itself does in S3 for a job, with the rights of the job's execution role."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlparse
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from identity import Session
+
+# A session reads each service's model once, which takes longer than all else about a client. It may
+# make one client at a time.
+_models, _lock = boto3.Session(), threading.Lock()
 
 
 class JobStorage:
@@ -26,21 +30,16 @@ class JobStorage:
 
     def _client(self, service: str):
         session = self._session()
-        return boto3.client(
-            service,
-            endpoint_url=self._endpoint,
-            region_name=self._region,
-            aws_access_key_id=session.key,
-            aws_secret_access_key=session.secret,
-            aws_session_token=session.token,
-            config=Config(retries={"total_max_attempts": 3}, s3={"addressing_style": "path"}),
-        )
-
-    def has_objects(self, uri: str) -> bool:
-        """Whether anything lies under a prefix. ClientError when the role may not look."""
-        bucket, prefix = split(uri)
-        answer = self.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-        return answer["KeyCount"] > 0
+        with _lock:
+            return _models.client(
+                service,
+                endpoint_url=self._endpoint,
+                region_name=self._region,
+                aws_access_key_id=session.key,
+                aws_secret_access_key=session.secret,
+                aws_session_token=session.token,
+                config=Config(retries={"total_max_attempts": 3}, s3={"addressing_style": "path"}),
+            )
 
     def download(self, uri: str, folder: Path) -> None:
         """Every object under a prefix, as files below a folder."""
@@ -81,7 +80,3 @@ def split(uri: str) -> tuple[str, str]:
     """ "s3://bucket/a/b" -> ("bucket", "a/b")"""
     parsed = urlparse(uri)
     return parsed.netloc, parsed.path.lstrip("/")
-
-
-def code_of(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")

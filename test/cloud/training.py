@@ -22,7 +22,7 @@ from images import Images
 from judge import Judge
 from logs import LogStream
 from quotas import ALL_JOBS, ALL_SPOT_JOBS, LONGEST, SPOT, TRAINING, Quotas
-from storage import JobStorage, code_of
+from storage import JobStorage, split
 from wire import AwsError, check
 
 TERMINAL = {"Completed", "Failed", "Stopped"}
@@ -75,7 +75,7 @@ class Job:
         self._stop, self._interrupt = threading.Event(), threading.Event()
         self._container: Container | None = None
         self._session: Session | None = None
-        self.storage = JobStorage(service.endpoint, region, self._credentials)
+        self.storage = JobStorage(service.endpoint, region, self.credentials)
         self._turn("Starting", "Starting the training job")
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -153,7 +153,7 @@ class Job:
         }
         return told | ({"TrainingEndTime": self.ended} if self.ended else {})
 
-    def _credentials(self) -> Session:
+    def credentials(self) -> Session:
         if self._session is None:
             identities = self.service.identities
             self._session = identities.assume(
@@ -316,7 +316,7 @@ class Job:
 
     def _environment(self) -> dict[str, str]:
         """The container asks an address for its role's credentials, as on the real service."""
-        credentials = f"{self.service.endpoint}/_credentials/{self._credentials().key}"
+        credentials = f"{self.service.endpoint}/_credentials/{self.credentials().key}"
         return {
             "TRAINING_JOB_NAME": self.name,
             "TRAINING_JOB_ARN": self.arn,
@@ -361,11 +361,13 @@ class Training:
         judge: Judge,
         images: Images,
         quotas: Quotas,
+        look: Callable[[Session, str, str, str], bool],
         folder: Path,
         endpoint: str,
         settings: Settings,
     ) -> None:
         self.identities, self.judge, self.images, self.quotas = identities, judge, images, quotas
+        self.look = look
         self.folder, self.endpoint, self.settings = folder, endpoint, settings
         self.capacity = Capacity()
         self.interruptions: dict[str, list[str]] = {}  # a job's name -> what it prints before each
@@ -472,11 +474,11 @@ class Training:
 
     def _refuse_input(self, job: Job, uri: str) -> None:
         try:
-            if job.storage.has_objects(uri):
+            if self.look(job.credentials(), job.region, *split(uri)):
                 return
             code = "NoSuchKey"
-        except ClientError as error:
-            code = code_of(error)
+        except AwsError as error:
+            code = error.code
         raise AwsError(
             "ValidationException",
             f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure '
