@@ -57,10 +57,15 @@ async function write(folder: string, input: Record<string, string>): Promise<Out
       groups: [
         { name: "core", test: /src\/cli\/[^/]*$/, priority: 2 },
         { name: "runs", test: /src\/cli\/commands\/runs\.run\.ts$/, priority: 1 },
-        // Or they would lie with AWS, which needs them too, and `moxi show` would load all of it.
+        // Or they would lie with AWS, which needs them too, and `moxi show` would load all of it;
         { name: "common", test: commonModules, priority: 3 },
-        // A run on AWS asks seven services; where credentials come from is asked of the rare ones.
+        // or a run on this machine.
+        { name: "shared", test: sharedModules, priority: 1 },
+        // A run on AWS asks seven services before it starts, all of them at once.
         { name: "aws", test: awsModules },
+        // What `moxi train` needs in any case: at once, and after a look at its flags.
+        { name: "train", test: /src\/cli\/commands\/train\.run\.ts$/ },
+        { name: "plan", test: planModules },
       ],
     },
   });
@@ -69,10 +74,17 @@ async function write(folder: string, input: Record<string, string>): Promise<Out
 }
 
 const commonModules =
-  /src\/(?:store\/(?:lock|process)|run\/recipe|base\/paths|storage\/names)\.ts$/;
+  /src\/(?:store\/(?:lock|process)|run\/recipe|base\/(?:paths|stamp|waiting)|storage\/names)\.ts$|node:(?:buffer|stream|worker_threads|zlib)$/;
 
+const sharedModules =
+  /src\/(?:model\/(?:adapter|folder)|targets\/lines|run\/job|bundle\/(?:files|secrets)|base\/file-hash)\.ts$/;
+
+/** Not what few runs need, or only those that have started: rare credentials, secrets, logs, models. */
 const awsModules =
-  /src\/(?:aws|account|targets\/sagemaker)\/|node_modules\/(?:@aws-sdk\/(?!credential|token|nested|client-sso|client-cognito)|@smithy\/(?!credential))/;
+  /src\/(?:aws\/(?!ssm|logs)|account\/|targets\/sagemaker\/(?!fetch))|node_modules\/(?:@aws-sdk\/(?!credential|token|nested|client-(?:sso|cognito|ssm|cloudwatch))|@smithy\/(?!credential))/;
+
+const planModules =
+  /src\/(?:config\/load|dataset\/memory|model\/resolve|python\/locks|planner\/plan|run\/schemas)\.ts$/;
 
 /** Of node:http: each loads Node's fetch, for 20 ms, and `import("node:http")` asks for all names. */
 const fetches = new Set(["WebSocket", "CloseEvent", "MessageEvent"]);

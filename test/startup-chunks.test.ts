@@ -77,6 +77,25 @@ test("what a run on AWS loads brings no part of Node that only other services ne
   for (const { code } of aws) expect(code).not.toContain("node:http2");
 });
 
+const holding = (path: string) =>
+  chunks.find(({ moduleIds }) => moduleIds.some((id) => id.endsWith(path)))!;
+
+test.each(["src/config/load.ts", "src/dataset/check.ts", "src/targets/local/index.ts"])(
+  "%s, which a run on this machine needs, brings nothing of AWS",
+  (path) => {
+    const loaded = modules(loadedWith(holding(`/${path}`)));
+    expect(loaded.filter((id) => /@aws-sdk|@smithy|\/src\/aws\//.test(id))).toEqual([]);
+  },
+);
+
+test("a run whose rows were checked before loads no reader of rows, and on AWS no reader of logs", () => {
+  const paths = ["cli/commands/train.run.ts", "dataset/memory.ts", "targets/sagemaker/index.ts"];
+  const loaded = paths.flatMap((path) => modules(loadedWith(holding(`/src/${path}`))));
+  const late = /hyparquet|csv-parse|client-(?:ssm|cloudwatch-logs)|modern-tar|\/ignore\//;
+  expect(loaded.filter((id) => late.test(id))).toEqual([]);
+  expect(loaded.some((id) => id.includes("client-sagemaker"))).toBe(true);
+});
+
 test("what every start imports of Node is taken without the rest of its module", () => {
   for (const { code } of chunks) expect(code).not.toMatch(/\bfrom\s*["'`]node:/);
 });

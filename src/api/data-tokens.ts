@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { LoadedConfig } from "../config/loaded.ts";
-import { readDataset } from "../dataset/canonical-rows.ts";
 import type { Problem } from "../dataset/report.ts";
 import { levelsOf } from "../dataset/rules/catalog.ts";
 import type { ResolvedModel } from "../model/resolve.ts";
@@ -53,7 +52,10 @@ export async function tokenProblems(
 ): Promise<readonly Problem[]> {
   const maker = await openSampleMaker(context, loaded);
   if (maker === null) return [];
-  const { TokenSurvey } = await import("../tokens/survey.ts");
+  const [{ TokenSurvey }, { readDataset }] = await Promise.all([
+    import("../tokens/survey.ts"),
+    import("../dataset/canonical-rows.ts"),
+  ]);
   const { config } = loaded;
   const survey = new TokenSurvey(maker, { ...config, maxPlaces });
   const { columns, levels, strict } = checkSettings(config);

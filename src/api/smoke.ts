@@ -2,6 +2,7 @@ import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
+import { cacheFolder } from "../base/paths.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
 import type { RunEvent } from "../run/event.ts";
 import { hasEnded } from "../run/fold.ts";
@@ -145,10 +146,9 @@ async function imagePackages(
   loaded: LoadedConfig,
   { plan, python, signal }: { plan: Plan; python: string; signal: AbortSignal | undefined },
 ) {
-  const [{ findImageLock }, { askPython, takesWheels }, { cacheFolder }] = await Promise.all([
+  const [{ findImageLock }, { askPython, takesWheels }] = await Promise.all([
     import("../bundle/image-lock.ts"),
     import("../bundle/this-python.ts"),
-    import("../python/ensure.ts"),
   ]);
   const locks = join(findTrainer().folder, "locks");
   const lock = await findImageLock(locks, plan.cloud?.imageTag ?? "");

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
+import { cacheFolder } from "../base/paths.ts";
 import { readEnvironment } from "../config/environment.ts";
 import { findProject } from "../config/find.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
@@ -96,7 +97,6 @@ async function openSageMaker(
   if (loaded === undefined) return createSageMakerTarget(options);
   const { config, aws: place } = loaded;
   const wishes = { ...config, bucket: place.bucket, roleArn: place.roleArn };
-  const { cacheFolder } = await import("../python/ensure.ts");
   const cache = join(cacheFolder({ env, home }), "moxi");
   const token = loaded.secrets.huggingFaceToken;
   const sending = {

@@ -1,7 +1,7 @@
 import { MoxiError } from "../base/errors.ts";
 import { formatBytes, formatCount, printable } from "../base/format.ts";
 import { contentHash } from "../storage/content.ts";
-import { codeFiles, userFiles } from "./files.ts";
+import { codeFiles } from "./files.ts";
 import type { SourceFile } from "./files.ts";
 import { scanForSecrets } from "./secrets.ts";
 import type { FetchedWheel } from "./wheels.ts";
@@ -51,7 +51,10 @@ export const bundleLimits: BundleLimits = { bytes: 50e6, files: 2000 };
 export async function makeBundle(options: BundleOptions): Promise<Bundle> {
   const { trainer, wheels = [], user, secrets = [] } = options;
   const code = await codeFiles(trainer);
-  const own = user === undefined ? [] : await userFiles(user.folder, user.paths);
+  const own =
+    user === undefined
+      ? []
+      : await (await import("./user-files.ts")).userFiles(user.folder, user.paths);
   guardSize(own, { ...bundleLimits, ...options.limits });
   await scanForSecrets([...code, ...own], secrets, options.scanCache);
   const files: BundleFile[] = [

@@ -1,7 +1,8 @@
 import { mkdir } from "node:fs/promises";
 import * as os from "node:os";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
+import { cacheFolder } from "../base/paths.ts";
 import type { Host } from "../base/host.ts";
 import { withInstallLock } from "./install-lock.ts";
 import { installLayer } from "./install.ts";
@@ -83,13 +84,6 @@ export async function ensurePython(options: EnsurePythonOptions): Promise<Python
     if (theirs) return { ...theirs, created: false, lockHash };
     return { ...(await installLayer(locks, around)), created: true, lockHash };
   });
-}
-
-/** Where the user's caches lie; Moxi's folder there is `moxi/`. */
-export function cacheFolder({ env, home }: Pick<EnsurePythonOptions, "env" | "home">): string {
-  const folder = env["XDG_CACHE_HOME"];
-  // The standard says to ignore a relative one.
-  return folder && isAbsolute(folder) ? folder : join(home, ".cache");
 }
 
 /** A layer made from these locks. Only a GPU that has come or gone since needs a process to be sure. */

@@ -17,7 +17,6 @@ import { runLock } from "../../store/runs.ts";
 import type { Capabilities, Reading, RunRef, Target } from "../target.ts";
 import { checkPlan } from "./constraints.ts";
 import type { InputOptions } from "./inputs.ts";
-import { fetchPart } from "./fetch.ts";
 import { keptInputs } from "./kept.ts";
 import { cloudOf } from "./limits.ts";
 import { checkPackages } from "./packages.ts";
@@ -227,7 +226,10 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     list: (wanted) => listRuns(aws, wanted),
     record: (run, known) => readRecord(aws, run, known?.plan.cloud?.bucket ?? bucket, known),
     milestones,
-    fetch: (ref, part, folder, told) => fetchPart(ref, part, folder, { aws, host, clock, told }),
+    fetch: async (ref, part, folder, told) => {
+      const { fetchPart } = await import("./fetch.ts");
+      return fetchPart(ref, part, folder, { aws, host, clock, told });
+    },
     outputs: async ({ attempt }) => {
       const job = await (await aws.sagemaker()).describe(attempt.name);
       if (job?.artifact !== undefined) return { artifact: job.artifact };
