@@ -121,7 +121,13 @@ try {
     // The code is new to S3 each time, as it is to the SDK, which sends it with every job.
     const program = join(folder, "package/trainer/bootstrap.py");
     writeFileSync(program, `${String(index)}\n`, { flag: "a" });
-    const moxi = { ...env, MOXI_SAGEMAKER_IMAGE: rehearsalImage, XDG_STATE_HOME: project };
+    const moxi = {
+      ...env,
+      MOXI_SAGEMAKER_IMAGE: rehearsalImage,
+      XDG_STATE_HOME: project,
+      // Of somebody who trains, and not what tests have left on this machine.
+      XDG_CACHE_HOME: join(folder, "cache"),
+    };
     const train = [process.execPath, main, "train", "--dataset", "rows.json", "--json", "--yes"];
     const run = (name: string, epochs: number) =>
       measure(

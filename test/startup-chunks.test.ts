@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { OutputChunk } from "rolldown";
@@ -98,6 +98,13 @@ test("a run whose rows were checked before loads no reader of rows, and on AWS n
 
 test("what every start imports of Node is taken without the rest of its module", () => {
   for (const { code } of chunks) expect(code).not.toMatch(/\bfrom\s*["'`]node:/);
+});
+
+test("no chunk has a character that makes Node keep it with two bytes a character", () => {
+  for (const name of readdirSync(folder)) {
+    const bytes = readFileSync(join(folder, name));
+    expect([name, bytes.findIndex((byte) => byte > 0x7f)]).toEqual([name, -1]);
+  }
 });
 
 test.each(["transfer-worker.js", "dataset-worker.js"])(
