@@ -230,8 +230,8 @@ describe("mended by a person", () => {
   });
 
   test("a role of another account", async () => {
-    const [first] = failed(await check({ roleArn: "arn:aws:iam::999999999999:role/trainer" }));
-    expect(first).toMatchObject({ name: "role", code: "E_AWS_ROLE" });
+    const foreign = failed(await check({ roleArn: "arn:aws:iam::999999999999:role/trainer" }));
+    expect(foreign).toMatchObject([{ name: "role", code: "E_AWS_ROLE" }]);
   });
 
   test("an image that is not there, or is in another region", async () => {

@@ -29,6 +29,14 @@ export function submitterGrants(wanted: Place, account: string): Grant[] {
   const { region, bucket, roleArn, job } = wanted;
   const partition = roleArn.split(":")[1] ?? "aws";
   const jobArn = `arn:${partition}:sagemaker:${region}:${account}:training-job/${job}`;
+  // A role of another account can be handed over by nobody, which its own check says.
+  const isOwn = roleArn.includes(`::${account}:role/`);
+  const handOver: Grant = {
+    purpose: "hand the role to SageMaker",
+    actions: ["iam:PassRole"],
+    resource: roleArn,
+    context: { "iam:PassedToService": "sagemaker.amazonaws.com" },
+  };
   return [
     {
       purpose: "submit, follow and stop training jobs",
@@ -37,12 +45,7 @@ export function submitterGrants(wanted: Place, account: string): Grant[] {
       ),
       resource: jobArn,
     },
-    {
-      purpose: "hand the role to SageMaker",
-      actions: ["iam:PassRole"],
-      resource: roleArn,
-      context: { "iam:PassedToService": "sagemaker.amazonaws.com" },
-    },
+    ...(isOwn ? [handOver] : []),
     {
       purpose: "see what is in the bucket",
       actions: ["s3:ListBucket", "s3:ListBucketMultipartUploads"],

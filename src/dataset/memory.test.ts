@@ -2,6 +2,7 @@ import {
   appendFileSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   statSync,
   utimesSync,
@@ -49,6 +50,19 @@ test("what was prepared before is recalled, with what was kept beside it", async
   expect(await recallDataset(circumstances)).toBeUndefined();
   const dataset = await prepare();
   expect(await recallDataset(circumstances)).toMatchObject({ dataset, more: { tokens: 7 } });
+});
+
+test.each<[string, (entry: Record<string, unknown>) => void]>([
+  ["a dataset without its files", (entry) => (entry["dataset"] = {})],
+  ["no dataset", (entry) => delete entry["dataset"]],
+  ["other numbers", (entry) => Object.assign(entry["dataset"] as object, { trainRows: 7 })],
+])("an entry that somebody has edited is none: %s", async (_, edit) => {
+  await prepare();
+  const file = join(folder, "out", "prepared.json");
+  const entries = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>[];
+  edit(entries[0]!);
+  writeFileSync(file, JSON.stringify(entries));
+  expect(await recallDataset(circumstances)).toBeUndefined();
 });
 
 test.each<[string, () => void]>([

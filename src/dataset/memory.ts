@@ -25,6 +25,8 @@ interface Entry extends Recalled {
   readonly key: string;
   /** Of every file that was read or written. */
   readonly stamps: Stamps;
+  /** Of all the above: an entry that somebody has edited is none. */
+  readonly hash: string;
 }
 
 /** By path: size, times and inode. */
@@ -58,7 +60,8 @@ export async function watchDataset(
     const key = keyOf(circumstances);
     const stamps = { ...after, ...(await stampsOf(made(dataset))) };
     const others = (await readMemory(circumstances)).filter((each) => each.key !== key);
-    const kept: readonly Entry[] = [{ key, stamps, dataset, more }, ...others].slice(0, mostKept);
+    const entry = { key, stamps, dataset, more };
+    const kept = [{ ...entry, hash: entryHash(entry) }, ...others].slice(0, mostKept);
     await writeFileAtomic(join(circumstances.outFolder, memoryName), `${JSON.stringify(kept)}\n`);
   };
 }
@@ -66,6 +69,10 @@ export async function watchDataset(
 function keyOf(circumstances: Circumstances): string {
   const { outFolder: _, ...given } = circumstances;
   return hashJson(JSON.parse(JSON.stringify(given)));
+}
+
+function entryHash({ key, stamps, dataset, more }: Omit<Entry, "hash">): string {
+  return hashJson(JSON.parse(JSON.stringify([key, stamps, dataset, more])));
 }
 
 /** Of every file that the dataset is read from; and what is passed over, which its warnings name. */
@@ -95,10 +102,14 @@ async function stampsOf(paths: readonly string[], now?: Date): Promise<Stamps> {
   return stamps;
 }
 
+function isEntry(value: unknown): value is Entry {
+  return isRecord(value) && value["hash"] === entryHash(value as unknown as Entry);
+}
+
 async function readMemory({ outFolder }: Circumstances): Promise<readonly Entry[]> {
   try {
     const value: unknown = JSON.parse(await readFile(join(outFolder, memoryName), "utf8"));
-    return Array.isArray(value) ? value.filter((each): each is Entry => isRecord(each)) : [];
+    return Array.isArray(value) ? value.filter(isEntry) : [];
   } catch {
     return []; // missing or damaged: it is only a memory
   }

@@ -223,8 +223,7 @@ class Handler(WSGIRequestHandler):
     """Keeps connections open, as AWS does, and keeps quiet."""
 
     protocol_version = "HTTP/1.1"
-    # An answer goes in one piece and at once: its body would wait for the receipt of its head.
-    wbufsize = -1
+    # The body of an answer is not kept until its head was received.
     disable_nagle_algorithm = True
 
     def make_environ(self):
