@@ -15,10 +15,12 @@ export interface Hashed {
 type Cache = Record<string, readonly [changed: string, size: number, sha256: string]>;
 
 const atOnce = 4;
+/** The whole cache is read each time, so it must stay small: 0.3 MB. */
+const mostKept = 2000;
 
 /**
  * The SHA-256 of files, in their order. A file whose size, times and inode are those of the last
- * time is not read again. The cache may be deleted at any time.
+ * time is not read again. The cache may be deleted at any time; it keeps what was hashed last.
  *
  * @throws E_FILE_CHANGED for a file that changes while it is read
  */
@@ -55,8 +57,10 @@ export async function hashFiles(
   if (Object.keys(news).length > 0) {
     await mkdir(dirname(cacheFile), { recursive: true });
     // Others have written too: of one run code and rows are hashed at once.
-    const known = await readCache(cacheFile);
-    await writeFileAtomic(cacheFile, JSON.stringify({ ...known, ...news }));
+    const known = Object.entries(await readCache(cacheFile)).filter(([path]) => !(path in news));
+    const most = Math.max(mostKept, 2 * paths.length);
+    const kept = [...known, ...Object.entries(news)].slice(-most);
+    await writeFileAtomic(cacheFile, JSON.stringify(Object.fromEntries(kept)));
   }
   return results;
 }

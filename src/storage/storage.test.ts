@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -89,7 +89,6 @@ test("a file is hashed once, and again when anything about it has changed", asyn
   const hash = async (now = later) => (await hashFiles([file], cache, now))[0]!.sha256;
   expect(await hash()).toBe(sha256("one"));
   // A wrong entry shows that the file is not read: only its stamp counts.
-  const { readFileSync } = await import("node:fs");
   const kept = readFileSync(cache, "utf8");
   writeFileSync(cache, kept.replace(sha256("one"), "from-the-cache"));
   expect(await hash()).toBe("from-the-cache");
@@ -107,4 +106,21 @@ test("a file that was changed a moment ago is not trusted to stay", async () => 
   await hashFiles([file], cache, new Date());
   const { existsSync } = await import("node:fs");
   expect(existsSync(cache)).toBe(false);
+});
+
+test("the cache of hashes keeps what was hashed last, and does not grow for ever", async () => {
+  const cache = join(folder, "old", "hashes.json");
+  const old = Array.from({ length: 5000 }, (_, index) => [`/gone/${index}`, ["1", 1, "x"]]);
+  mkdirSync(join(folder, "old"));
+  writeFileSync(cache, JSON.stringify(Object.fromEntries(old)));
+  const file = join(folder, "new");
+  writeFileSync(file, "new");
+  await hashFiles([file], cache, new Date(Date.now() + 60_000));
+  const kept = Object.keys(JSON.parse(readFileSync(cache, "utf8")) as object);
+  expect([kept.length, kept[0], kept.at(-2), kept.at(-1)]).toEqual([
+    2000,
+    "/gone/3001",
+    "/gone/4999",
+    file,
+  ]);
 });
