@@ -1,5 +1,7 @@
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { createAgents } from "./agents.ts";
+import { join } from "node:path";
+import { cacheFolder } from "../base/paths.ts";
 import { tellWait } from "../base/waiting.ts";
 import { credentialSource } from "./credentials.ts";
 import type { CredentialSource } from "./credentials.ts";
@@ -80,7 +82,12 @@ export async function openAws(outside: Outside, options: SettingsOptions = {}): 
     sagemaker: once(async () => (await import("./sagemaker.ts")).openSageMaker(parts)),
     logs: once(async () => (await import("./logs.ts")).openLogs(parts)),
     sts: once(async () => (await import("./sts.ts")).openSts(parts)),
-    quotas: once(async () => (await import("./quotas.ts")).openQuotas(parts)),
+    quotas: once(async () =>
+      (await import("./quotas.ts")).openQuotas(
+        parts,
+        join(cacheFolder(outside), "moxi", "quota-codes.json"),
+      ),
+    ),
     pricing: once(async () => (await import("./pricing.ts")).openPricing(parts)),
     iam: once(async () => (await import("./iam.ts")).openIam(parts)),
     ecr: once(async () => (await import("./ecr.ts")).openEcr(parts)),

@@ -76,6 +76,8 @@ class Quotas:
             case "ListAWSDefaultServiceQuotas":
                 return self._page(list(self._by_name.values()), values)
             case "GetServiceQuota":
+                return {"Quota": self._told(self._by_code(values["QuotaCode"], applied=True))}
+            case "GetAWSDefaultServiceQuota":
                 return {"Quota": self._told(self._by_code(values["QuotaCode"]))}
             case "RequestServiceQuotaIncrease":
                 return {"RequestedQuota": self._request(values)}
@@ -91,9 +93,9 @@ class Quotas:
             page["NextToken"] = str(start + size)
         return page
 
-    def _by_code(self, code: str) -> Quota:
+    def _by_code(self, code: str, applied: bool = False) -> Quota:
         for quota in self._by_name.values():
-            if quota.code == code:
+            if quota.code == code and (quota.applied or not applied):
                 return quota
         raise AwsError(
             "NoSuchResourceException",

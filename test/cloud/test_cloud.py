@@ -199,6 +199,14 @@ def test_quotas_count_what_runs_and_can_be_asked_for(cloud, submit):
     known = {quota["QuotaName"]: quota for page in pages for quota in page["Quotas"]}
     mine = known[f"{kind} for training job usage"]
     assert mine["Value"] == 0
+    by_code = {"ServiceCode": "sagemaker", "QuotaCode": mine["QuotaCode"]}
+    assert quotas.get_service_quota(**by_code)["Quota"] == mine
+    assert quotas.get_aws_default_service_quota(**by_code)["Quota"] == mine
+    cloud.order("quota", name=f"{kind} for training job usage", value=0, applied=False)
+    with pytest.raises(ClientError) as error:
+        quotas.get_service_quota(**by_code)
+    assert code(error) == "NoSuchResourceException"
+    assert quotas.get_aws_default_service_quota(**by_code)["Quota"]["Value"] == 0
     asked = quotas.request_service_quota_increase(
         ServiceCode="sagemaker", QuotaCode=mine["QuotaCode"], DesiredValue=1
     )
