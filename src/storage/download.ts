@@ -131,10 +131,12 @@ async function fetchAll(
   const few = createCrew(wire, aws.credentials, { ...crew, bytes: 0, atOnce: smallAtOnce });
   const small = startLanes(
     2 * smallAtOnce.most,
-    ({ key, size, etag, file }: Fetched) =>
-      unnamed.take(file, etag, (to) =>
-        few.run({ kind: "get", file: to, key, etag, size }, onBytes),
-      ),
+    ({ key, size, etag, file }: Fetched) => {
+      const partial = partialName(file, etag);
+      return unnamed.take(partial, file, (to) =>
+        few.run({ kind: "get", partial, file: to, key, etag, size }, onBytes),
+      );
+    },
     halt,
   );
 
@@ -195,7 +197,8 @@ async function fetchAll(
   } catch (error) {
     // Nothing goes on behind an error's back.
     await small.end().catch(() => {});
-    if (await unnamed.removeAll()) await folders.removeMade();
+    await unnamed.removeAll();
+    await folders.removeMade();
     throw error;
   } finally {
     few.close();
@@ -211,27 +214,31 @@ class Unnamed {
     this.safe = safe;
   }
 
-  /** Has a file fetched to its place, or to a hidden one beside it. */
-  async take(file: string, etag: string, fetch: (to: string) => Promise<unknown>): Promise<void> {
+  /** Has a file fetched to its place, or leaves it where it is gathered. */
+  async take(
+    partial: string,
+    file: string,
+    fetch: (to: string) => Promise<unknown>,
+  ): Promise<void> {
     if (this.safe) return void (await fetch(file));
-    const to = partialName(file, etag);
-    await fetch(to);
-    if (this.safe) renameSync(to, file);
-    else this.hidden.set(to, file);
+    await fetch(partial);
+    this.hidden.set(partial, file);
+    if (this.safe) this.name(partial, file);
   }
 
   nameAll(): void {
     this.safe = true;
-    for (const [hidden, file] of this.hidden) {
-      renameSync(hidden, file);
-      this.hidden.delete(hidden);
-    }
+    for (const [partial, file] of this.hidden) this.name(partial, file);
   }
 
-  /** Removes what has no name; whether no file has one. */
-  async removeAll(): Promise<boolean> {
-    for (const hidden of this.hidden.keys()) await rm(hidden, { force: true });
-    return !this.safe;
+  private name(partial: string, file: string): void {
+    renameSync(partial, file);
+    this.hidden.delete(partial);
+  }
+
+  /** Removes what has no name; that it cannot would hide why there is none. */
+  async removeAll(): Promise<void> {
+    for (const partial of this.hidden.keys()) await rm(partial, { force: true }).catch(() => {});
   }
 }
 
@@ -256,7 +263,7 @@ class Folders {
   /** Takes back what {@link make} has made, as far as it is empty. */
   async removeMade(): Promise<void> {
     for (const { folder, top } of this.made.toReversed()) {
-      for (let at = folder; at.length >= top.length; at = dirname(at)) {
+      for (let at = folder; at.startsWith(top); at = dirname(at)) {
         await rmdir(at).catch(() => {});
       }
     }

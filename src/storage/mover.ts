@@ -39,7 +39,8 @@ export type Task =
       length: number;
       crc64: boolean;
     }
-  | { kind: "get"; file: string; key: string; etag: string | undefined; size: number };
+  /** Gathered in `partial`, then called `file`: the same while it has to stay hidden. */
+  | { kind: "get"; partial: string; file: string; key: string; etag: string; size: number };
 
 export interface Moved {
   readonly crc: number;
@@ -172,10 +173,9 @@ async function getRange(
 /** Reads a small object into a file that is whole and checked, or not there at all. */
 async function getWhole(
   wire: Wire,
-  { file, key, etag, size }: Task & { kind: "get" },
+  { partial, file, key, etag, size }: Task & { kind: "get" },
   onBytes: (bytes: number) => void,
 ): Promise<Written & { readonly moved: Moved }> {
-  const partial = partialName(file, etag ?? "");
   const descriptor = fs.openSync(partial, "w");
   try {
     for (let attempt = 1; ; attempt++) {

@@ -1,5 +1,6 @@
 import {
   existsSync,
+  mkdirSync,
   readFileSync,
   readdirSync,
   statSync,
@@ -10,12 +11,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ObjectInfo } from "../../src/aws/s3.ts";
 import { uploadContent } from "../../src/storage/content.ts";
 import { downloadPrefix } from "../../src/storage/download.ts";
+import { partialName } from "../../src/storage/mover.ts";
 import { upload } from "../../src/storage/upload.ts";
 import { startFaults } from "./faults.ts";
 import type { Fault, FaultProxy } from "./faults.ts";
@@ -287,18 +289,28 @@ describe.each(kinds)("%s", (kind) => {
       return readdirSync(folder, { recursive: true, encoding: "utf8" });
     };
     const early = fetched();
+    const under = new Set<string>();
     const many = await startFaults(server);
     try {
-      many.fault = listInPages(
+      const list = listInPages(
         objects.slice(0, 2),
         early.then(() => objects.slice(2)),
       );
+      many.fault = (seen) => {
+        if (seen.operation === "GetObject") {
+          for (const name of readdirSync(join(folder, "a"))) under.add(name);
+        }
+        return list(seen);
+      };
       const aws = await desk.aws(many.url);
       await downloadPrefix(aws, { prefix: "paged/", folder }, desk.options);
     } finally {
       many.stop();
     }
     expect((await early).filter((name) => !name.includes(".moxi-"))).toEqual(["a"]);
+    // What a kill leaves has the names that the same command writes to, however far its list is then.
+    const hidden = objects.slice(0, 2).map(({ key, etag }) => basename(partialName(key, etag)));
+    expect([...under].filter((name) => name.startsWith(".")).sort()).toEqual(hidden.sort());
     const found = readdirSync(folder, { recursive: true, encoding: "utf8" });
     expect(found.sort()).toEqual(["a", "a/1", "a/2", "b"]);
     for (const { path, key } of files) {
@@ -336,6 +348,33 @@ describe.each(kinds)("%s", (kind) => {
     }
     expect(existsSync(desk.path("late-back"))).toBe(false);
   });
+
+  test.each([1, 2])(
+    "an object whose place a folder has, on page %s of a list: the folder stays, nothing else",
+    async (page) => {
+      const aws = await desk.aws();
+      const prefix = `taken-${page}/`;
+      const files = ["a", "b"].map((name) => ({
+        path: desk.file(`${prefix}${name}`, 1000),
+        key: `${prefix}${name}`,
+      }));
+      await upload(aws, files, { ...desk.options, ifAbsent: false });
+      const [a, b] = await (await aws.s3()).list(bucket, prefix);
+      const folder = desk.path(`taken-back-${page}`);
+      mkdirSync(join(folder, "a"), { recursive: true });
+      const many = await startFaults(server);
+      try {
+        many.fault = listInPages([page === 1 ? a! : b!], Promise.resolve([page === 1 ? b! : a!]));
+        const from = { prefix, folder };
+        const fetching = downloadPrefix(await desk.aws(many.url), from, desk.options);
+        await expect(fetching).rejects.toThrow("EISDIR");
+      } finally {
+        many.stop();
+      }
+      expect(readdirSync(folder).filter((name) => name.startsWith("."))).toEqual([]);
+      expect(readdirSync(join(folder, "a"))).toEqual([]);
+    },
+  );
 
   test("hostile names are refused before anything is written", async () => {
     const path = desk.file("hostile", 10);
