@@ -119,6 +119,8 @@ async function fetchAll(
   let bytes = 0;
   let moved = 0;
   let progress: Progress | undefined;
+  const now = () => clock.now().getTime();
+  const since = now();
   const onBytes = (count: number) => {
     moved += count;
     progress?.add(count);
@@ -160,7 +162,8 @@ async function fetchAll(
       id: "download",
       what: options.what ?? `${plural(all.length, "file")}`,
       totalBytes: bytes,
-      now: () => clock.now().getTime(),
+      now,
+      since,
     });
     progress.add(moved);
     const large = all.filter(inParts);

@@ -288,7 +288,11 @@ describe.each(kinds)("%s", (kind) => {
       await sleep(200);
       return readdirSync(folder, { recursive: true, encoding: "utf8" });
     };
-    const early = fetched();
+    // A clock that jumps by ten seconds while the list takes its time.
+    let time = 0;
+    const clock = { now: () => new Date((time += 1)) };
+    desk.notices.length = 0;
+    const early = fetched().finally(() => (time += 10_000));
     const under = new Set<string>();
     const many = await startFaults(server);
     try {
@@ -303,11 +307,20 @@ describe.each(kinds)("%s", (kind) => {
         return list(seen);
       };
       const aws = await desk.aws(many.url);
-      await downloadPrefix(aws, { prefix: "paged/", folder }, desk.options);
+      await downloadPrefix(aws, { prefix: "paged/", folder }, { ...desk.options, clock });
     } finally {
       many.stop();
     }
     expect((await early).filter((name) => !name.includes(".moxi-"))).toEqual(["a"]);
+    const tasks = desk.notices.filter(({ type }) => type === "task");
+    expect(tasks[0]).toMatchObject({ id: "download", state: "started", text: "3 files, 3.0 kB" });
+    expect(tasks[1]).toMatchObject({
+      transfer: { bytes: 2000, totalBytes: 3000, bytesPerSecond: 200, secondsLeft: 5 },
+    });
+    expect(tasks.at(-1)).toMatchObject({
+      state: "done",
+      text: "3.0 kB fetched from s3://moxi-test",
+    });
     // What a kill leaves has the names that the same command writes to, however far its list is then.
     const hidden = objects.slice(0, 2).map(({ key, etag }) => basename(partialName(key, etag)));
     expect([...under].filter((name) => name.startsWith(".")).sort()).toEqual(hidden.sort());
