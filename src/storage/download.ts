@@ -1,12 +1,10 @@
-import { renameSync } from "node:fs";
-import { mkdir, open, rm, rmdir, statfs } from "node:fs/promises";
-import { dirname } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { formatBytes, plural, printable } from "../base/format.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectInfo, S3 } from "../aws/s3.ts";
 import { createCrew } from "./crew.ts";
 import { gatherObject, rangesAtOnce } from "./gather.ts";
+import { Folders, inTheWay, requireSpace, Unnamed } from "./landing.ts";
 import { Halt, inLanes, startLanes } from "./lanes.ts";
 import { partialName } from "./mover.ts";
 import { NamesApart, safePath } from "./names.ts";
@@ -92,7 +90,7 @@ export async function downloadPrefix(
  * Fetches objects into files. Each appears whole and checked against S3's CRC-32, or not at all.
  * A large one is gathered beside its place, and goes on there after a break.
  *
- * @throws E_S3_CHECKSUM, E_S3_CHANGED, E_DISK_FULL, and whatever {@link translate} makes of S3's answers
+ * @throws E_S3_CHECKSUM, E_S3_CHANGED, E_DISK_FULL, E_USAGE where something lies in the way, and whatever {@link translate} makes of S3's answers
  */
 export function download(
   aws: Aws,
@@ -202,101 +200,8 @@ async function fetchAll(
     await small.end().catch(() => {});
     await unnamed.removeAll();
     await folders.removeMade();
-    throw error;
+    throw inTheWay(error);
   } finally {
     few.close();
-  }
-}
-
-/** Files that are fetched before all names are known to be safe: till then they are hidden. */
-class Unnamed {
-  private safe: boolean;
-  private readonly hidden = new Map<string, string>();
-
-  constructor(safe: boolean) {
-    this.safe = safe;
-  }
-
-  /** Has a file fetched to its place, or leaves it where it is gathered. */
-  async take(
-    partial: string,
-    file: string,
-    fetch: (to: string) => Promise<unknown>,
-  ): Promise<void> {
-    if (this.safe) return void (await fetch(file));
-    await fetch(partial);
-    this.hidden.set(partial, file);
-    if (this.safe) this.name(partial, file);
-  }
-
-  nameAll(): void {
-    this.safe = true;
-    for (const [partial, file] of this.hidden) this.name(partial, file);
-  }
-
-  private name(partial: string, file: string): void {
-    renameSync(partial, file);
-    this.hidden.delete(partial);
-  }
-
-  /** Removes what has no name; that it cannot would hide why there is none. */
-  async removeAll(): Promise<void> {
-    for (const partial of this.hidden.keys()) await rm(partial, { force: true }).catch(() => {});
-  }
-}
-
-/** The folders that files go to. */
-class Folders {
-  private readonly all = new Set<string>();
-  private readonly made: { readonly folder: string; readonly top: string }[] = [];
-
-  get first(): string | undefined {
-    return this.all.values().next().value;
-  }
-
-  async make(files: readonly { readonly file: string }[]): Promise<void> {
-    for (const folder of new Set(files.map(({ file }) => dirname(file)))) {
-      if (this.all.has(folder)) continue;
-      this.all.add(folder);
-      const top = await mkdir(folder, { recursive: true });
-      if (top !== undefined) this.made.push({ folder, top });
-    }
-  }
-
-  /** Takes back what {@link make} has made, as far as it is empty. */
-  async removeMade(): Promise<void> {
-    for (const { folder, top } of this.made.toReversed()) {
-      for (let at = folder; at.startsWith(top); at = dirname(at)) {
-        await rmdir(at).catch(() => {});
-      }
-    }
-  }
-
-  /** A rename is lost with the power unless its folder was written too. */
-  async sync(): Promise<void> {
-    for (const folder of this.all) await syncFolder(folder);
-  }
-}
-
-async function requireSpace(folder: string | undefined, bytes: number): Promise<void> {
-  if (folder === undefined) return;
-  const { bavail, bsize } = await statfs(folder);
-  const free = bavail * bsize;
-  if (free >= bytes) return;
-  throw new MoxiError(
-    "E_DISK_FULL",
-    `${folder} has ${formatBytes(free)} free, and ${formatBytes(bytes)} are to be fetched`,
-    { hint: "free some space, then run the same command again", place: { file: folder } },
-  );
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } catch {
-    // Some file systems cannot; the files themselves are written.
-  } finally {
-    await handle.close();
   }
 }

@@ -3,6 +3,7 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -11,12 +12,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ObjectInfo } from "../../src/aws/s3.ts";
 import { uploadContent } from "../../src/storage/content.ts";
-import { downloadPrefix } from "../../src/storage/download.ts";
+import { download, downloadPrefix } from "../../src/storage/download.ts";
 import { partialName } from "../../src/storage/mover.ts";
 import { upload } from "../../src/storage/upload.ts";
 import { startFaults } from "./faults.ts";
@@ -380,7 +381,8 @@ describe.each(kinds)("%s", (kind) => {
         many.fault = listInPages([page === 1 ? a! : b!], Promise.resolve([page === 1 ? b! : a!]));
         const from = { prefix, folder };
         const fetching = downloadPrefix(await desk.aws(many.url), from, desk.options);
-        await expect(fetching).rejects.toThrow("EISDIR");
+        const text = `${join(folder, "a")} is a folder, and a file is to be written there`;
+        await expect(fetching).rejects.toMatchObject({ code: "E_USAGE", message: text });
       } finally {
         many.stop();
       }
@@ -388,6 +390,40 @@ describe.each(kinds)("%s", (kind) => {
       expect(readdirSync(join(folder, "a"))).toEqual([]);
     },
   );
+
+  test("a file that lies where a folder has to be is named, and stays", async () => {
+    const aws = await desk.aws();
+    const files = ["in/the/way", "first"].map((name) => ({
+      path: desk.file(`blocked/${name}`, 1000),
+      key: `blocked/${name}`,
+    }));
+    await upload(aws, files, { ...desk.options, ifAbsent: false });
+    const folder = desk.path("blocked-back");
+    for (const name of ["in", "in/the"]) {
+      rmSync(folder, { recursive: true, force: true });
+      mkdirSync(join(folder, dirname(name)), { recursive: true });
+      writeFileSync(join(folder, name), "mine");
+      const fetching = downloadPrefix(aws, { prefix: "blocked/", folder }, desk.options);
+      await expect(fetching).rejects.toMatchObject({
+        code: "E_USAGE",
+        message: expect.stringContaining("has to be a folder, and a file lies in its way"),
+        place: { file: join(folder, "in/the") },
+      });
+      expect(readFileSync(join(folder, name), "utf8")).toBe("mine");
+      expect(existsSync(join(folder, "first"))).toBe(false);
+    }
+  });
+
+  test("files for which the disk is too small leave no folder", async () => {
+    const path = desk.file("wide", 1000);
+    const aws = await desk.aws();
+    await upload(aws, [{ path, key: "wide/a" }], { ...desk.options, ifAbsent: false });
+    const [object] = await (await aws.s3()).list(bucket, "wide/");
+    const file = desk.path("wide-back/a/b/c");
+    const fetching = download(aws, [{ ...object!, size: 2 ** 52, file }], desk.options);
+    await expect(fetching).rejects.toMatchObject({ code: "E_DISK_FULL" });
+    expect(existsSync(desk.path("wide-back"))).toBe(false);
+  });
 
   test("hostile names are refused before anything is written", async () => {
     const path = desk.file("hostile", 10);
