@@ -128,7 +128,12 @@ async function fetchAll(
   const halt = new Halt();
   const crew = { partBytes: 0, heldBytes, threads };
   // Many small files are no work for threads: each would open its own connections.
-  const few = createCrew(wire, aws.credentials, { ...crew, bytes: 0, atOnce: smallAtOnce });
+  const few = createCrew(wire, aws.credentials, {
+    ...crew,
+    bytes: 0,
+    atOnce: smallAtOnce,
+    isOver: () => halt.failed || small.failed,
+  });
   const small = startLanes(
     2 * smallAtOnce.most,
     ({ key, size, etag, file }: Fetched) => {

@@ -13,6 +13,7 @@ import type { Sums } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
 import { Finisher } from "./finish.ts";
 import type { Written } from "./finish.ts";
+import { Halted } from "./lanes.ts";
 import { Turns } from "./turns.ts";
 import type { TurnsOptions } from "./turns.ts";
 
@@ -59,6 +60,8 @@ const write = promisify(fs.write);
 export interface MoverOptions extends Pick<TurnsOptions, "atOnce" | "heldBytes"> {
   /** Of the largest part. */
   readonly partBytes: number;
+  /** Whether small files that still wait for their turn are wanted no more; not told to other threads. */
+  readonly isOver?: () => boolean;
 }
 
 /**
@@ -71,7 +74,7 @@ export function createMover(
   credentials: WireCredentials,
   options: MoverOptions,
 ): Mover {
-  const { atOnce, partBytes, heldBytes } = options;
+  const { atOnce, partBytes, heldBytes, isOver } = options;
   const wire = new Wire(target, credentials, { connections: atOnce.most });
   const turns = new Turns({ atOnce, heldBytes });
   const finisher = new Finisher();
@@ -126,7 +129,10 @@ export function createMover(
 
   /** Its turn ends with the last byte: the next one need not wait for the disk. */
   const get = async (task: Task & { kind: "get" }, onBytes: (bytes: number) => void) => {
-    const got = await turns.run(heldBy(task), () => getWhole(wire, task, onBytes));
+    const got = await turns.run(heldBy(task), () => {
+      if (isOver?.() === true) throw new Halted();
+      return getWhole(wire, task, onBytes);
+    });
     await finisher.finish(got);
     return got.moved;
   };

@@ -391,6 +391,39 @@ describe.each(kinds)("%s", (kind) => {
     },
   );
 
+  test("where the list ends in an error, what has not been asked for is not", async () => {
+    const many = await startFaults(server);
+    try {
+      let release = () => {};
+      const released = new Promise<void>((resolve) => (release = resolve));
+      let asked = () => {};
+      const allAsked = new Promise<void>((resolve) => (asked = resolve));
+      many.fault = ({ nth }) => {
+        if (nth === 64) asked();
+        return { later: released.then(() => ({ answer: 404, code: "NoSuchKey" })) };
+      };
+      const aws = await desk.aws(many.url);
+      const s3 = await aws.s3();
+      const objects = Array.from({ length: 200 }, (_, index) => {
+        return { key: `unasked/${index}`, size: 10, etag: '"tag"' };
+      });
+      const listPages = async function* () {
+        yield objects;
+        await allAsked;
+        setImmediate(release);
+        yield [{ ...objects[0]!, key: "unasked/.." }];
+      };
+      const listing = { ...aws, s3: async () => ({ ...s3, listPages }) };
+      const folder = desk.path("unasked-back");
+      const fetching = downloadPrefix(listing, { prefix: "unasked/", folder }, desk.options);
+      await expect(fetching).rejects.toMatchObject({ code: "E_FILE_NAME" });
+      expect(many.count("GetObject")).toBe(64);
+      expect(existsSync(folder)).toBe(false);
+    } finally {
+      many.stop();
+    }
+  });
+
   test("a file that lies where a folder has to be is named, and stays", async () => {
     const aws = await desk.aws();
     const files = ["in/the/way", "first"].map((name) => ({
