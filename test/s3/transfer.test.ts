@@ -246,10 +246,11 @@ describe.each(kinds)("%s", (kind) => {
     expect(await s3.unfinished(bucket, "moving")).toEqual([]);
   });
 
-  /** S3's answer to a list, in two pages, of which the second comes when told. */
+  /** S3's answer to a list, in two pages, of which the second comes when told; a third may follow. */
   const listInPages = (
     first: readonly ObjectInfo[],
     second: Promise<readonly ObjectInfo[]>,
+    third = false,
   ): FaultProxy["fault"] => {
     const page = (objects: readonly ObjectInfo[], token: string): Fault => {
       const contents = objects.map(({ key, size, etag }) => {
@@ -268,7 +269,7 @@ describe.each(kinds)("%s", (kind) => {
       if (operation !== "ListObjects") return undefined;
       return nth % 2 === 1
         ? page(first, more)
-        : { later: second.then((objects) => page(objects, "")) };
+        : { later: second.then((objects) => page(objects, third ? more : "")) };
     };
   };
 
@@ -390,6 +391,66 @@ describe.each(kinds)("%s", (kind) => {
       expect(readdirSync(join(folder, "a"))).toEqual([]);
     },
   );
+
+  test("a download that fails ends a list that would never end, and leaves nothing", async () => {
+    const aws = await desk.aws(proxy.url);
+    const path = desk.file("endless", 10);
+    await upload(aws, [{ path, key: "endless/0" }], { ...desk.options, ifAbsent: false });
+    const s3 = await aws.s3();
+    const [object] = await s3.list(bucket, "endless/");
+    let ended = false;
+    const listPages = async function* () {
+      try {
+        for (let page = 0; ; page++) {
+          yield [{ ...object!, key: `endless/${page}` }];
+          await sleep(1);
+        }
+      } finally {
+        ended = true;
+      }
+    };
+    const endless = { ...aws, s3: async () => ({ ...s3, listPages }) };
+    const folder = desk.path("endless-back");
+    // Only the first is there.
+    const fetching = downloadPrefix(endless, { prefix: "endless/", folder }, desk.options);
+    await expect(fetching).rejects.toMatchObject({ code: "E_AWS_NOT_FOUND" });
+    expect([ended, existsSync(folder)]).toEqual([true, false]);
+  });
+
+  test("a list that fails on its third page leaves nothing of what was fetched", async () => {
+    const aws = await desk.aws();
+    const files = ["a/1", "b/2"].map((name) => ({
+      path: desk.file(`third/${name}`, 1000),
+      key: `third/${name}`,
+    }));
+    await upload(aws, files, { ...desk.options, ifAbsent: false });
+    const objects = await (await aws.s3()).list(bucket, "third/");
+    const folder = desk.path("third-back");
+    mkdirSync(join(folder, "a"), { recursive: true });
+    writeFileSync(join(folder, "a/mine"), "mine");
+    const hidden = (name: string) =>
+      existsSync(join(folder, name)) &&
+      readdirSync(join(folder, name)).some((each) => each.startsWith("."));
+    const failing = async (): Promise<Fault> => {
+      while (!hidden("a") || !hidden("b")) await sleep(5);
+      return { answer: 403, code: "AccessDenied" };
+    };
+    const many = await startFaults(server);
+    try {
+      const list = listInPages(objects.slice(0, 1), Promise.resolve(objects.slice(1)), true);
+      many.fault = (seen) =>
+        seen.operation === "ListObjects" && seen.nth === 3 ? { later: failing() } : list(seen);
+      const from = { prefix: "third/", folder };
+      const fetching = downloadPrefix(await desk.aws(many.url), from, desk.options);
+      await expect(fetching).rejects.toMatchObject({ code: "E_AWS_DENIED" });
+    } finally {
+      many.stop();
+    }
+    expect(readdirSync(folder, { recursive: true, encoding: "utf8" }).sort()).toEqual([
+      "a",
+      "a/mine",
+    ]);
+  });
 
   test("where the list ends in an error, what has not been asked for is not", async () => {
     const many = await startFaults(server);
