@@ -7,7 +7,7 @@ import { gatherObject, rangesAtOnce } from "./gather.ts";
 import { Folders, inTheWay, requireSpace, Unnamed } from "./landing.ts";
 import { Halt, inLanes, startLanes } from "./lanes.ts";
 import { partialName } from "./mover.ts";
-import { NamesApart, safePath } from "./names.ts";
+import { isUnfinished, NamesApart, safePath } from "./names.ts";
 import { startProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 import type { TransferOptions } from "./upload.ts";
@@ -56,7 +56,8 @@ async function* pagesBelow(
   let found = 0;
   for await (const listed of s3.listPages(bucket, prefix)) {
     // Consoles make empty objects that stand for folders.
-    const objects = listed.filter(({ key, size }) => !(key.endsWith("/") && size === 0));
+    const isMarker = ({ key, size }: ObjectInfo) => key.endsWith("/") && size === 0;
+    const objects = listed.filter((each) => !isMarker(each) && !isUnfinished(each.key));
     found += objects.length;
     yield objects.map((object) => {
       const name = object.key.slice(prefix.length);

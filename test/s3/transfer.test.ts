@@ -392,6 +392,22 @@ describe.each(kinds)("%s", (kind) => {
     },
   );
 
+  test("an object that is called like what a download gathers in is left out, as it is not sent", async () => {
+    const aws = await desk.aws();
+    const s3 = await aws.s3();
+    const path = desk.file("alike", 1000);
+    await upload(aws, [{ path, key: "alike/x" }], { ...desk.options, ifAbsent: false });
+    const [object] = await s3.list(bucket, "alike/");
+    const key = partialName("alike/x", object!.etag);
+    const other = desk.file("other", 1000);
+    const files = [key, `${key}.done`].map((each) => ({ path: other, key: each }));
+    await upload(aws, files, { ...desk.options, ifAbsent: false });
+    const folder = desk.path("alike-back");
+    await downloadPrefix(aws, { prefix: "alike/", folder }, desk.options);
+    expect(readdirSync(folder)).toEqual(["x"]);
+    expect(readFileSync(join(folder, "x"))).toEqual(readFileSync(path));
+  });
+
   test("a download that fails ends a list that would never end, and leaves nothing", async () => {
     const aws = await desk.aws(proxy.url);
     const path = desk.file("endless", 10);
