@@ -1,5 +1,6 @@
 import { MoxiError } from "../base/errors.ts";
 import { formatBytes, plural, printable } from "../base/format.ts";
+import { tellWait } from "../base/waiting.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectInfo, S3 } from "../aws/s3.ts";
 import { createCrew } from "./crew.ts";
@@ -84,7 +85,8 @@ export async function downloadPrefix(
   options: DownloadOptions,
 ): Promise<Downloaded> {
   const { prefix, folder } = from;
-  return fetchAll(aws, pagesBelow(await aws.s3(), options.bucket, prefix, folder), options);
+  const pages = pagesBelow(await aws.s3(), options.bucket, prefix, folder);
+  return fetchAll(aws, { pages, listed: `s3://${options.bucket.name}/${prefix}` }, options);
 }
 
 /**
@@ -98,12 +100,18 @@ export function download(
   objects: readonly Fetched[],
   options: DownloadOptions,
 ): Promise<Downloaded> {
-  return fetchAll(aws, [objects], options);
+  return fetchAll(aws, { pages: [objects] }, options);
+}
+
+interface Found {
+  readonly pages: Iterable<readonly Fetched[]> | AsyncIterable<readonly Fetched[]>;
+  /** The place that has yet to be listed; otherwise all names are known, and safe. */
+  readonly listed?: string;
 }
 
 async function fetchAll(
   aws: Aws,
-  pages: readonly (readonly Fetched[])[] | AsyncIterable<readonly Fetched[]>,
+  { pages, listed }: Found,
   options: DownloadOptions,
 ): Promise<Downloaded> {
   const { bucket, host, clock, threads } = options;
@@ -125,7 +133,7 @@ async function fetchAll(
     progress?.add(count);
   };
   const folders = new Folders();
-  const unnamed = new Unnamed(Array.isArray(pages));
+  const unnamed = new Unnamed(listed === undefined);
   const halt = new Halt();
   const crew = { partBytes: 0, heldBytes, threads };
   // Many small files are no work for threads: each would open its own connections.
@@ -193,7 +201,10 @@ async function fetchAll(
   };
 
   try {
-    await halt.all([findAll()]);
+    const finding = findAll();
+    // Each page may take a moment only, and all of them minutes.
+    const told = listed === undefined ? finding : tellWait(host, `AWS: list ${listed}`, finding);
+    await halt.all([told]);
     // Here it is told what failed.
     if (small.failed) await small.end();
     const [some, more] = await fetchRest();

@@ -392,6 +392,27 @@ describe.each(kinds)("%s", (kind) => {
     },
   );
 
+  test("a list of many quick pages is told to whoever waits", async () => {
+    const aws = await desk.aws();
+    const path = desk.file("quick", 10);
+    await upload(aws, [{ path, key: "quick/0" }], { ...desk.options, ifAbsent: false });
+    const s3 = await aws.s3();
+    const objects = await s3.list(bucket, "quick/");
+    const told: (string | null)[] = [];
+    const listPages = async function* () {
+      while (told.length === 0) {
+        yield [];
+        await sleep(5);
+      }
+      yield objects;
+    };
+    const slow = { ...aws, s3: async () => ({ ...s3, listPages }) };
+    const host = { ...desk.options.host, waiting: (what: string | null) => told.push(what) };
+    const from = { prefix: "quick/", folder: desk.path("quick-back") };
+    await downloadPrefix(slow, from, { ...desk.options, host });
+    expect(told).toEqual(["AWS: list s3://moxi-test/quick/", null]);
+  });
+
   test("an object that is called like what a download gathers in is left out, as it is not sent", async () => {
     const aws = await desk.aws();
     const s3 = await aws.s3();
