@@ -186,13 +186,14 @@ export async function openS3(parts: ClientParts) {
       }),
 
     /** Every object whose key starts with a prefix, in the order of the keys. */
-    list: async (bucket: Bucket, prefix: string): Promise<ObjectInfo[]> => {
-      const found: ObjectInfo[] = [];
-      for await (const page of listPages(bucket, prefix)) {
-        for (const object of page) found.push(object);
-      }
-      return found;
-    },
+    list: (bucket: Bucket, prefix: string): Promise<ObjectInfo[]> =>
+      parts.attempt(`list ${uri(bucket, prefix)}`, async () => {
+        const found: ObjectInfo[] = [];
+        for await (const page of listPages(bucket, prefix)) {
+          for (const object of page) found.push(object);
+        }
+        return found;
+      }),
 
     /** The same, a thousand at a time: while the first are worked on the next can be asked for. */
     listPages,

@@ -132,7 +132,8 @@ async function kindOf(path: string): Promise<"file" | "folder" | undefined> {
   try {
     return (await stat(path)).isDirectory() ? "folder" : "file";
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return undefined;
+    // Below a file nothing can be made: whoever tries is told.
+    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return undefined;
     throw error;
   }
 }

@@ -1,15 +1,14 @@
-import { renameSync } from "node:fs";
-import { mkdir, open, rm, rmdir, statfs } from "node:fs/promises";
-import { dirname } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { formatBytes, plural, printable } from "../base/format.ts";
+import { tellWait } from "../base/waiting.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectInfo, S3 } from "../aws/s3.ts";
 import { createCrew } from "./crew.ts";
 import { gatherObject, rangesAtOnce } from "./gather.ts";
+import { Folders, inTheWay, requireSpace, Unnamed } from "./landing.ts";
 import { Halt, inLanes, startLanes } from "./lanes.ts";
 import { partialName } from "./mover.ts";
-import { NamesApart, safePath } from "./names.ts";
+import { isUnfinished, NamesApart, safePath } from "./names.ts";
 import { startProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 import type { TransferOptions } from "./upload.ts";
@@ -58,7 +57,8 @@ async function* pagesBelow(
   let found = 0;
   for await (const listed of s3.listPages(bucket, prefix)) {
     // Consoles make empty objects that stand for folders.
-    const objects = listed.filter(({ key, size }) => !(key.endsWith("/") && size === 0));
+    const isMarker = ({ key, size }: ObjectInfo) => key.endsWith("/") && size === 0;
+    const objects = listed.filter((each) => !isMarker(each) && !isUnfinished(each.key));
     found += objects.length;
     yield objects.map((object) => {
       const name = object.key.slice(prefix.length);
@@ -85,26 +85,33 @@ export async function downloadPrefix(
   options: DownloadOptions,
 ): Promise<Downloaded> {
   const { prefix, folder } = from;
-  return fetchAll(aws, pagesBelow(await aws.s3(), options.bucket, prefix, folder), options);
+  const pages = pagesBelow(await aws.s3(), options.bucket, prefix, folder);
+  return fetchAll(aws, { pages, listed: `s3://${options.bucket.name}/${prefix}` }, options);
 }
 
 /**
  * Fetches objects into files. Each appears whole and checked against S3's CRC-32, or not at all.
  * A large one is gathered beside its place, and goes on there after a break.
  *
- * @throws E_S3_CHECKSUM, E_S3_CHANGED, E_DISK_FULL, and whatever {@link translate} makes of S3's answers
+ * @throws E_S3_CHECKSUM, E_S3_CHANGED, E_DISK_FULL, E_USAGE where something lies in the way, and whatever {@link translate} makes of S3's answers
  */
 export function download(
   aws: Aws,
   objects: readonly Fetched[],
   options: DownloadOptions,
 ): Promise<Downloaded> {
-  return fetchAll(aws, [objects], options);
+  return fetchAll(aws, { pages: [objects] }, options);
+}
+
+interface Found {
+  readonly pages: Iterable<readonly Fetched[]> | AsyncIterable<readonly Fetched[]>;
+  /** The place that has yet to be listed; otherwise all names are known, and safe. */
+  readonly listed?: string;
 }
 
 async function fetchAll(
   aws: Aws,
-  pages: readonly (readonly Fetched[])[] | AsyncIterable<readonly Fetched[]>,
+  { pages, listed }: Found,
   options: DownloadOptions,
 ): Promise<Downloaded> {
   const { bucket, host, clock, threads } = options;
@@ -119,22 +126,31 @@ async function fetchAll(
   let bytes = 0;
   let moved = 0;
   let progress: Progress | undefined;
+  const now = () => clock.now().getTime();
+  const since = now();
   const onBytes = (count: number) => {
     moved += count;
     progress?.add(count);
   };
   const folders = new Folders();
-  const unnamed = new Unnamed(Array.isArray(pages));
+  const unnamed = new Unnamed(listed === undefined);
   const halt = new Halt();
   const crew = { partBytes: 0, heldBytes, threads };
   // Many small files are no work for threads: each would open its own connections.
-  const few = createCrew(wire, aws.credentials, { ...crew, bytes: 0, atOnce: smallAtOnce });
+  const few = createCrew(wire, aws.credentials, {
+    ...crew,
+    bytes: 0,
+    atOnce: smallAtOnce,
+    isOver: () => halt.failed || small.failed,
+  });
   const small = startLanes(
     2 * smallAtOnce.most,
-    ({ key, size, etag, file }: Fetched) =>
-      unnamed.take(file, etag, (to) =>
-        few.run({ kind: "get", file: to, key, etag, size }, onBytes),
-      ),
+    ({ key, size, etag, file }: Fetched) => {
+      const partial = partialName(file, etag);
+      return unnamed.take(partial, file, (to) =>
+        few.run({ kind: "get", partial, file: to, key, etag, size }, onBytes),
+      );
+    },
     halt,
   );
 
@@ -158,7 +174,8 @@ async function fetchAll(
       id: "download",
       what: options.what ?? `${plural(all.length, "file")}`,
       totalBytes: bytes,
-      now: () => clock.now().getTime(),
+      now,
+      since,
     });
     progress.add(moved);
     const large = all.filter(inParts);
@@ -184,7 +201,10 @@ async function fetchAll(
   };
 
   try {
-    await halt.all([findAll()]);
+    const finding = findAll();
+    // Each page may take a moment only, and all of them minutes.
+    const told = listed === undefined ? finding : tellWait(host, `AWS: list ${listed}`, finding);
+    await halt.all([told]);
     // Here it is told what failed.
     if (small.failed) await small.end();
     const [some, more] = await fetchRest();
@@ -195,98 +215,10 @@ async function fetchAll(
   } catch (error) {
     // Nothing goes on behind an error's back.
     await small.end().catch(() => {});
-    if (await unnamed.removeAll()) await folders.removeMade();
-    throw error;
+    await unnamed.removeAll();
+    await folders.removeMade();
+    throw inTheWay(error);
   } finally {
     few.close();
-  }
-}
-
-/** Files that are fetched before all names are known to be safe: till then they are hidden. */
-class Unnamed {
-  private safe: boolean;
-  private readonly hidden = new Map<string, string>();
-
-  constructor(safe: boolean) {
-    this.safe = safe;
-  }
-
-  /** Has a file fetched to its place, or to a hidden one beside it. */
-  async take(file: string, etag: string, fetch: (to: string) => Promise<unknown>): Promise<void> {
-    if (this.safe) return void (await fetch(file));
-    const to = partialName(file, etag);
-    await fetch(to);
-    if (this.safe) renameSync(to, file);
-    else this.hidden.set(to, file);
-  }
-
-  nameAll(): void {
-    this.safe = true;
-    for (const [hidden, file] of this.hidden) {
-      renameSync(hidden, file);
-      this.hidden.delete(hidden);
-    }
-  }
-
-  /** Removes what has no name; whether no file has one. */
-  async removeAll(): Promise<boolean> {
-    for (const hidden of this.hidden.keys()) await rm(hidden, { force: true });
-    return !this.safe;
-  }
-}
-
-/** The folders that files go to. */
-class Folders {
-  private readonly all = new Set<string>();
-  private readonly made: { readonly folder: string; readonly top: string }[] = [];
-
-  get first(): string | undefined {
-    return this.all.values().next().value;
-  }
-
-  async make(files: readonly { readonly file: string }[]): Promise<void> {
-    for (const folder of new Set(files.map(({ file }) => dirname(file)))) {
-      if (this.all.has(folder)) continue;
-      this.all.add(folder);
-      const top = await mkdir(folder, { recursive: true });
-      if (top !== undefined) this.made.push({ folder, top });
-    }
-  }
-
-  /** Takes back what {@link make} has made, as far as it is empty. */
-  async removeMade(): Promise<void> {
-    for (const { folder, top } of this.made.toReversed()) {
-      for (let at = folder; at.length >= top.length; at = dirname(at)) {
-        await rmdir(at).catch(() => {});
-      }
-    }
-  }
-
-  /** A rename is lost with the power unless its folder was written too. */
-  async sync(): Promise<void> {
-    for (const folder of this.all) await syncFolder(folder);
-  }
-}
-
-async function requireSpace(folder: string | undefined, bytes: number): Promise<void> {
-  if (folder === undefined) return;
-  const { bavail, bsize } = await statfs(folder);
-  const free = bavail * bsize;
-  if (free >= bytes) return;
-  throw new MoxiError(
-    "E_DISK_FULL",
-    `${folder} has ${formatBytes(free)} free, and ${formatBytes(bytes)} are to be fetched`,
-    { hint: "free some space, then run the same command again", place: { file: folder } },
-  );
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } catch {
-    // Some file systems cannot; the files themselves are written.
-  } finally {
-    await handle.close();
   }
 }

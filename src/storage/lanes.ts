@@ -23,7 +23,11 @@ export class Halt {
 }
 
 /** What work throws that was stopped because other work has failed. */
-class Halted extends Error {}
+export class Halted extends Error {
+  constructor() {
+    super("stopped because another transfer has failed");
+  }
+}
 
 export interface Lanes<T, R> {
   /** More to do, behind what waits already. */
@@ -52,7 +56,7 @@ export function startLanes<T, R>(
       const index = next;
       next += 1;
       try {
-        if (halt.failed) throw new Halted("stopped because another transfer has failed");
+        if (halt.failed) throw new Halted();
         results[index] = await work(items[index]!);
       } catch (error) {
         failures.push(error);

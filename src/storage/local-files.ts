@@ -2,7 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { printable } from "../base/format.ts";
-import { safePath } from "./names.ts";
+import { isUnfinished, safePath } from "./names.ts";
 
 export interface LocalFiles {
   /** A folder's files, or the one file that was named. */
@@ -15,9 +15,6 @@ export interface LocalFiles {
   /** Links, devices, pipes: not followed, not sent. */
   readonly leftOut: number;
 }
-
-/** What an unfinished download leaves beside its place. */
-const ours = /^\.moxi-[0-9a-f]{16}\.part(?:\.done)?$/;
 
 /**
  * The files at a path, in the order of their names. Names that could not come back are refused.
@@ -52,7 +49,7 @@ export async function localFiles(path: string): Promise<LocalFiles> {
       const place = join(folder, entry.name);
       if (entry.isDirectory()) await walk(place, `${name}/`);
       else if (!entry.isFile()) leftOut += 1;
-      else if (!ours.test(entry.name)) files.push({ path: place, name: checked(name) });
+      else if (!isUnfinished(entry.name)) files.push({ path: place, name: checked(name) });
     }
   };
   await walk(path, "");

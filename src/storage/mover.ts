@@ -13,6 +13,7 @@ import type { Sums } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
 import { Finisher } from "./finish.ts";
 import type { Written } from "./finish.ts";
+import { Halted } from "./lanes.ts";
 import { Turns } from "./turns.ts";
 import type { TurnsOptions } from "./turns.ts";
 
@@ -39,7 +40,8 @@ export type Task =
       length: number;
       crc64: boolean;
     }
-  | { kind: "get"; file: string; key: string; etag: string | undefined; size: number };
+  /** Gathered in `partial`, then called `file`: the same while it has to stay hidden. */
+  | { kind: "get"; partial: string; file: string; key: string; etag: string; size: number };
 
 export interface Moved {
   readonly crc: number;
@@ -58,6 +60,8 @@ const write = promisify(fs.write);
 export interface MoverOptions extends Pick<TurnsOptions, "atOnce" | "heldBytes"> {
   /** Of the largest part. */
   readonly partBytes: number;
+  /** Whether small files that still wait for their turn are wanted no more; not told to other threads. */
+  readonly isOver?: () => boolean;
 }
 
 /**
@@ -70,7 +74,7 @@ export function createMover(
   credentials: WireCredentials,
   options: MoverOptions,
 ): Mover {
-  const { atOnce, partBytes, heldBytes } = options;
+  const { atOnce, partBytes, heldBytes, isOver } = options;
   const wire = new Wire(target, credentials, { connections: atOnce.most });
   const turns = new Turns({ atOnce, heldBytes });
   const finisher = new Finisher();
@@ -125,7 +129,10 @@ export function createMover(
 
   /** Its turn ends with the last byte: the next one need not wait for the disk. */
   const get = async (task: Task & { kind: "get" }, onBytes: (bytes: number) => void) => {
-    const got = await turns.run(heldBy(task), () => getWhole(wire, task, onBytes));
+    const got = await turns.run(heldBy(task), () => {
+      if (isOver?.() === true) throw new Halted();
+      return getWhole(wire, task, onBytes);
+    });
     await finisher.finish(got);
     return got.moved;
   };
@@ -172,10 +179,9 @@ async function getRange(
 /** Reads a small object into a file that is whole and checked, or not there at all. */
 async function getWhole(
   wire: Wire,
-  { file, key, etag, size }: Task & { kind: "get" },
+  { partial, file, key, etag, size }: Task & { kind: "get" },
   onBytes: (bytes: number) => void,
 ): Promise<Written & { readonly moved: Moved }> {
-  const partial = partialName(file, etag ?? "");
   const descriptor = fs.openSync(partial, "w");
   try {
     for (let attempt = 1; ; attempt++) {

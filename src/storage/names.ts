@@ -5,6 +5,11 @@ import { printable } from "../base/format.ts";
 /** Names that Windows keeps for devices; a folder that is synced there must not hold them either. */
 const devices = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
 
+/** What an unfinished download leaves beside its place; see partialName. It is neither sent nor fetched. */
+export function isUnfinished(name: string): boolean {
+  return /(?:^|\/)\.moxi-[0-9a-f]{16}\.part(?:\.done)?$/.test(name);
+}
+
 /**
  * The place below `folder` of an object whose key, less its prefix, is `name`. Refuses what would
  * leave the folder or be written as another name: "..", ".", empty and absolute names, backslashes,
@@ -51,8 +56,10 @@ export class NamesApart {
     const other = this.files.get(place) ?? this.folders.get(place);
     if (other !== undefined) throw clash(name, other);
     this.files.set(place, name);
-    for (let end = place.indexOf("/"); end >= 0; end = place.indexOf("/", end + 1)) {
+    for (let end = place.lastIndexOf("/"); end > 0; end = place.lastIndexOf("/", end - 1)) {
       const folder = place.slice(0, end);
+      // Then those above it are known too.
+      if (this.folders.has(folder)) return;
       const file = this.files.get(folder);
       if (file !== undefined) throw clash(name, file);
       this.folders.set(folder, name);

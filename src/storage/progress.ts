@@ -15,6 +15,8 @@ export interface ProgressOptions {
   readonly totalBytes: number;
   /** Milliseconds, of any origin. */
   readonly now: () => number;
+  /** When the first byte was asked for, where that was before the total was known. */
+  readonly since?: number;
 }
 
 const everyMs = 200;
@@ -23,10 +25,10 @@ const windowMs = 5000;
 
 /** Tells a host how far a transfer is: bytes, bytes a second, what is left. */
 export function startProgress(options: ProgressOptions): Progress {
-  const { host, id, what, totalBytes, now } = options;
+  const { host, id, what, totalBytes, now, since = now() } = options;
   let moved = 0;
   let told = -Infinity;
-  const samples: (readonly [at: number, bytes: number])[] = [[now(), 0]];
+  const samples: (readonly [at: number, bytes: number])[] = [[since, 0]];
   host.notify({ type: "task", id, state: "started", text: `${what}, ${formatBytes(totalBytes)}` });
   return {
     add(bytes) {

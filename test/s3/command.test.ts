@@ -192,6 +192,16 @@ describe.skipIf(kind === undefined)(`moxi storage before ${kind}`, () => {
     expect(existsSync(desk.path("remote"))).toBe(false);
   });
 
+  test("below a file nothing is fetched", async () => {
+    desk.file("below", 10);
+    await moxi("cp", "below", "s3://moxi-test/below/");
+    for (const source of ["s3://moxi-test/below", "s3://moxi-test/below/below"]) {
+      const ended = await moxi("cp", source, "below/into/it");
+      expect(ended).toMatchObject({ code: 2, stdout: "" });
+      expect(ended.stderr).toContain("has to be a folder, and a file lies in its way");
+    }
+  });
+
   test.each<[string[], number, string]>([
     [["cp", "a"], 2, "DST is missing"],
     [["cp", "a", "b"], 2, "both on this machine"],

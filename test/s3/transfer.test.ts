@@ -1,7 +1,9 @@
 import {
   existsSync,
+  mkdirSync,
   readFileSync,
   readdirSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -10,12 +12,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ObjectInfo } from "../../src/aws/s3.ts";
 import { uploadContent } from "../../src/storage/content.ts";
-import { downloadPrefix } from "../../src/storage/download.ts";
+import { download, downloadPrefix } from "../../src/storage/download.ts";
+import { partialName } from "../../src/storage/mover.ts";
 import { upload } from "../../src/storage/upload.ts";
 import { startFaults } from "./faults.ts";
 import type { Fault, FaultProxy } from "./faults.ts";
@@ -243,10 +246,11 @@ describe.each(kinds)("%s", (kind) => {
     expect(await s3.unfinished(bucket, "moving")).toEqual([]);
   });
 
-  /** S3's answer to a list, in two pages, of which the second comes when told. */
+  /** S3's answer to a list, in two pages, of which the second comes when told; a third may follow. */
   const listInPages = (
     first: readonly ObjectInfo[],
     second: Promise<readonly ObjectInfo[]>,
+    third = false,
   ): FaultProxy["fault"] => {
     const page = (objects: readonly ObjectInfo[], token: string): Fault => {
       const contents = objects.map(({ key, size, etag }) => {
@@ -265,7 +269,7 @@ describe.each(kinds)("%s", (kind) => {
       if (operation !== "ListObjects") return undefined;
       return nth % 2 === 1
         ? page(first, more)
-        : { later: second.then((objects) => page(objects, "")) };
+        : { later: second.then((objects) => page(objects, third ? more : "")) };
     };
   };
 
@@ -286,19 +290,42 @@ describe.each(kinds)("%s", (kind) => {
       await sleep(200);
       return readdirSync(folder, { recursive: true, encoding: "utf8" });
     };
-    const early = fetched();
+    // A clock that jumps by ten seconds while the list takes its time.
+    let time = 0;
+    const clock = { now: () => new Date((time += 1)) };
+    desk.notices.length = 0;
+    const early = fetched().finally(() => (time += 10_000));
+    const under = new Set<string>();
     const many = await startFaults(server);
     try {
-      many.fault = listInPages(
+      const list = listInPages(
         objects.slice(0, 2),
         early.then(() => objects.slice(2)),
       );
+      many.fault = (seen) => {
+        if (seen.operation === "GetObject") {
+          for (const name of readdirSync(join(folder, "a"))) under.add(name);
+        }
+        return list(seen);
+      };
       const aws = await desk.aws(many.url);
-      await downloadPrefix(aws, { prefix: "paged/", folder }, desk.options);
+      await downloadPrefix(aws, { prefix: "paged/", folder }, { ...desk.options, clock });
     } finally {
       many.stop();
     }
     expect((await early).filter((name) => !name.includes(".moxi-"))).toEqual(["a"]);
+    const tasks = desk.notices.filter(({ type }) => type === "task");
+    expect(tasks[0]).toMatchObject({ id: "download", state: "started", text: "3 files, 3.0 kB" });
+    expect(tasks[1]).toMatchObject({
+      transfer: { bytes: 2000, totalBytes: 3000, bytesPerSecond: 200, secondsLeft: 5 },
+    });
+    expect(tasks.at(-1)).toMatchObject({
+      state: "done",
+      text: "3.0 kB fetched from s3://moxi-test",
+    });
+    // What a kill leaves has the names that the same command writes to, however far its list is then.
+    const hidden = objects.slice(0, 2).map(({ key, etag }) => basename(partialName(key, etag)));
+    expect([...under].filter((name) => name.startsWith(".")).sort()).toEqual(hidden.sort());
     const found = readdirSync(folder, { recursive: true, encoding: "utf8" });
     expect(found.sort()).toEqual(["a", "a/1", "a/2", "b"]);
     for (const { path, key } of files) {
@@ -335,6 +362,198 @@ describe.each(kinds)("%s", (kind) => {
       many.stop();
     }
     expect(existsSync(desk.path("late-back"))).toBe(false);
+  });
+
+  test.each([1, 2])(
+    "an object whose place a folder has, on page %s of a list: the folder stays, nothing else",
+    async (page) => {
+      const aws = await desk.aws();
+      const prefix = `taken-${page}/`;
+      const files = ["a", "b"].map((name) => ({
+        path: desk.file(`${prefix}${name}`, 1000),
+        key: `${prefix}${name}`,
+      }));
+      await upload(aws, files, { ...desk.options, ifAbsent: false });
+      const [a, b] = await (await aws.s3()).list(bucket, prefix);
+      const folder = desk.path(`taken-back-${page}`);
+      mkdirSync(join(folder, "a"), { recursive: true });
+      const many = await startFaults(server);
+      try {
+        many.fault = listInPages([page === 1 ? a! : b!], Promise.resolve([page === 1 ? b! : a!]));
+        const from = { prefix, folder };
+        const fetching = downloadPrefix(await desk.aws(many.url), from, desk.options);
+        const text = `${join(folder, "a")} is a folder, and a file is to be written there`;
+        await expect(fetching).rejects.toMatchObject({ code: "E_USAGE", message: text });
+      } finally {
+        many.stop();
+      }
+      expect(readdirSync(folder).filter((name) => name.startsWith("."))).toEqual([]);
+      expect(readdirSync(join(folder, "a"))).toEqual([]);
+    },
+  );
+
+  test("a list of many quick pages is told to whoever waits", async () => {
+    const aws = await desk.aws();
+    const path = desk.file("quick", 10);
+    await upload(aws, [{ path, key: "quick/0" }], { ...desk.options, ifAbsent: false });
+    const s3 = await aws.s3();
+    const objects = await s3.list(bucket, "quick/");
+    const told: (string | null)[] = [];
+    const listPages = async function* () {
+      while (told.length === 0) {
+        yield [];
+        await sleep(5);
+      }
+      yield objects;
+    };
+    const slow = { ...aws, s3: async () => ({ ...s3, listPages }) };
+    const host = { ...desk.options.host, waiting: (what: string | null) => told.push(what) };
+    const from = { prefix: "quick/", folder: desk.path("quick-back") };
+    await downloadPrefix(slow, from, { ...desk.options, host });
+    expect(told).toEqual(["AWS: list s3://moxi-test/quick/", null]);
+  });
+
+  test("an object that is called like what a download gathers in is left out, as it is not sent", async () => {
+    const aws = await desk.aws();
+    const s3 = await aws.s3();
+    const path = desk.file("alike", 1000);
+    await upload(aws, [{ path, key: "alike/x" }], { ...desk.options, ifAbsent: false });
+    const [object] = await s3.list(bucket, "alike/");
+    const key = partialName("alike/x", object!.etag);
+    const other = desk.file("other", 1000);
+    const files = [key, `${key}.done`].map((each) => ({ path: other, key: each }));
+    await upload(aws, files, { ...desk.options, ifAbsent: false });
+    const folder = desk.path("alike-back");
+    await downloadPrefix(aws, { prefix: "alike/", folder }, desk.options);
+    expect(readdirSync(folder)).toEqual(["x"]);
+    expect(readFileSync(join(folder, "x"))).toEqual(readFileSync(path));
+  });
+
+  test("a download that fails ends a list that would never end, and leaves nothing", async () => {
+    const aws = await desk.aws(proxy.url);
+    const path = desk.file("endless", 10);
+    await upload(aws, [{ path, key: "endless/0" }], { ...desk.options, ifAbsent: false });
+    const s3 = await aws.s3();
+    const [object] = await s3.list(bucket, "endless/");
+    let ended = false;
+    const listPages = async function* () {
+      try {
+        for (let page = 0; ; page++) {
+          yield [{ ...object!, key: `endless/${page}` }];
+          await sleep(1);
+        }
+      } finally {
+        ended = true;
+      }
+    };
+    const endless = { ...aws, s3: async () => ({ ...s3, listPages }) };
+    const folder = desk.path("endless-back");
+    // Only the first is there.
+    const fetching = downloadPrefix(endless, { prefix: "endless/", folder }, desk.options);
+    await expect(fetching).rejects.toMatchObject({ code: "E_AWS_NOT_FOUND" });
+    expect([ended, existsSync(folder)]).toEqual([true, false]);
+  });
+
+  test("a list that fails on its third page leaves nothing of what was fetched", async () => {
+    const aws = await desk.aws();
+    const files = ["a/1", "b/2"].map((name) => ({
+      path: desk.file(`third/${name}`, 1000),
+      key: `third/${name}`,
+    }));
+    await upload(aws, files, { ...desk.options, ifAbsent: false });
+    const objects = await (await aws.s3()).list(bucket, "third/");
+    const folder = desk.path("third-back");
+    mkdirSync(join(folder, "a"), { recursive: true });
+    writeFileSync(join(folder, "a/mine"), "mine");
+    const hidden = (name: string) =>
+      existsSync(join(folder, name)) &&
+      readdirSync(join(folder, name)).some((each) => each.startsWith("."));
+    const failing = async (): Promise<Fault> => {
+      while (!hidden("a") || !hidden("b")) await sleep(5);
+      return { answer: 403, code: "AccessDenied" };
+    };
+    const many = await startFaults(server);
+    try {
+      const list = listInPages(objects.slice(0, 1), Promise.resolve(objects.slice(1)), true);
+      many.fault = (seen) =>
+        seen.operation === "ListObjects" && seen.nth === 3 ? { later: failing() } : list(seen);
+      const from = { prefix: "third/", folder };
+      const fetching = downloadPrefix(await desk.aws(many.url), from, desk.options);
+      await expect(fetching).rejects.toMatchObject({ code: "E_AWS_DENIED" });
+    } finally {
+      many.stop();
+    }
+    expect(readdirSync(folder, { recursive: true, encoding: "utf8" }).sort()).toEqual([
+      "a",
+      "a/mine",
+    ]);
+  });
+
+  test("where the list ends in an error, what has not been asked for is not", async () => {
+    const many = await startFaults(server);
+    try {
+      let release = () => {};
+      const released = new Promise<void>((resolve) => (release = resolve));
+      let asked = () => {};
+      const allAsked = new Promise<void>((resolve) => (asked = resolve));
+      many.fault = ({ nth }) => {
+        if (nth === 64) asked();
+        return { later: released.then(() => ({ answer: 404, code: "NoSuchKey" })) };
+      };
+      const aws = await desk.aws(many.url);
+      const s3 = await aws.s3();
+      const objects = Array.from({ length: 200 }, (_, index) => {
+        return { key: `unasked/${index}`, size: 10, etag: '"tag"' };
+      });
+      const listPages = async function* () {
+        yield objects;
+        await allAsked;
+        setImmediate(release);
+        yield [{ ...objects[0]!, key: "unasked/.." }];
+      };
+      const listing = { ...aws, s3: async () => ({ ...s3, listPages }) };
+      const folder = desk.path("unasked-back");
+      const fetching = downloadPrefix(listing, { prefix: "unasked/", folder }, desk.options);
+      await expect(fetching).rejects.toMatchObject({ code: "E_FILE_NAME" });
+      expect(many.count("GetObject")).toBe(64);
+      expect(existsSync(folder)).toBe(false);
+    } finally {
+      many.stop();
+    }
+  });
+
+  test("a file that lies where a folder has to be is named, and stays", async () => {
+    const aws = await desk.aws();
+    const files = ["in/the/way", "first"].map((name) => ({
+      path: desk.file(`blocked/${name}`, 1000),
+      key: `blocked/${name}`,
+    }));
+    await upload(aws, files, { ...desk.options, ifAbsent: false });
+    const folder = desk.path("blocked-back");
+    for (const name of ["in", "in/the"]) {
+      rmSync(folder, { recursive: true, force: true });
+      mkdirSync(join(folder, dirname(name)), { recursive: true });
+      writeFileSync(join(folder, name), "mine");
+      const fetching = downloadPrefix(aws, { prefix: "blocked/", folder }, desk.options);
+      await expect(fetching).rejects.toMatchObject({
+        code: "E_USAGE",
+        message: expect.stringContaining("has to be a folder, and a file lies in its way"),
+        place: { file: join(folder, "in/the") },
+      });
+      expect(readFileSync(join(folder, name), "utf8")).toBe("mine");
+      expect(existsSync(join(folder, "first"))).toBe(false);
+    }
+  });
+
+  test("files for which the disk is too small leave no folder", async () => {
+    const path = desk.file("wide", 1000);
+    const aws = await desk.aws();
+    await upload(aws, [{ path, key: "wide/a" }], { ...desk.options, ifAbsent: false });
+    const [object] = await (await aws.s3()).list(bucket, "wide/");
+    const file = desk.path("wide-back/a/b/c");
+    const fetching = download(aws, [{ ...object!, size: 2 ** 52, file }], desk.options);
+    await expect(fetching).rejects.toMatchObject({ code: "E_DISK_FULL" });
+    expect(existsSync(desk.path("wide-back"))).toBe(false);
   });
 
   test("hostile names are refused before anything is written", async () => {
