@@ -54,7 +54,7 @@ const mib = 1 << 20;
 const standardPart = 16 * mib;
 const mostParts = 9_000;
 /** What all that is sent at once may take of memory. */
-const heldBytes = 64 * mib;
+const heldBytes = 96 * mib;
 const smallAtOnce = { first: 64, most: 256 };
 /** So many are begun at once: the end of one and the start of the next leave the line idle. */
 const bigAtOnce = 4;
