@@ -24,8 +24,8 @@ export type FromWorker =
   | { readonly id: number; readonly bytes: number }
   | { readonly need: "get" | "renew"; readonly credentials: number };
 
-/** Progress of a task is told when so much has gathered. */
-const toldBytes = 1 << 20;
+/** Progress is told so often at most: each message wakes the main thread. */
+const toldMs = 50;
 const keptMs = 60_000;
 
 if (parentPort !== null) work(parentPort, workerData as WorkerStart);
@@ -48,6 +48,7 @@ function work(port: NonNullable<typeof parentPort>, { target, ...options }: Work
     renew: () => ask("renew"),
   };
   const mover = createMover(target, credentials, options);
+  let toldAt = 0;
   port.on("message", (message: ToWorker) => {
     if ("credentials" in message) {
       const waiting = asked.get(message.credentials)!;
@@ -59,7 +60,9 @@ function work(port: NonNullable<typeof parentPort>, { target, ...options }: Work
     let bytes = 0;
     const onBytes = (more: number) => {
       bytes += more;
-      if (bytes < toldBytes) return;
+      const now = Date.now();
+      if (now - toldAt < toldMs) return;
+      toldAt = now;
       tell({ id, bytes });
       bytes = 0;
     };
