@@ -35,9 +35,8 @@ const secureContext = createSecureContext({ ca: readFileSync(process.env["AWS_CA
 
 function requestOf(path: string, headers: Record<string, string>): string {
   const unsigned = { method: "GET", host: `${hostname}:${port}`, path, query: "", headers };
-  const signed = sign({ ...unsigned, payload: "UNSIGNED-PAYLOAD" }, credentials, new Date());
-  const lines = Object.entries(signed).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
+  const signed = sign({ ...unsigned, payload: "UNSIGNED-PAYLOAD" }, credentials, Date.now());
+  return `GET ${path} HTTP/1.1\r\n${signed}\r\n`;
 }
 
 interface Asked {

@@ -147,10 +147,8 @@ test.each<[string, Record<string, string>, string, RegExp]>([
 });
 
 test("who must sign in again is told how", async () => {
-  const error = await (
-    await source({ AWS_PROFILE: "sso" })
-  )
-    .get()
+  const error = await source({ AWS_PROFILE: "sso" })
+    .then((found) => found.get())
     .catch((reason: unknown) => reason);
   expect((error as { hint: string }).hint).toContain("aws sso login --profile sso");
 });

@@ -13,7 +13,8 @@ import type { Credentials } from "./sign.ts";
 export interface CredentialSource {
   /** What gives them, in words: "AWS_ACCESS_KEY", "the profile dev" ... */
   readonly from: string;
-  get(): Promise<Credentials>;
+  /** At once where they are known and last. */
+  get(): Credentials | Promise<Credentials>;
   /** Fetches them again, whatever is kept: AWS has called them expired. */
   renew(): Promise<Credentials>;
 }
@@ -46,7 +47,7 @@ export function credentialSource(outside: Outside, settings: AwsSettings): Crede
   return {
     from,
     renew,
-    get: async () => {
+    get: () => {
       const left = (known?.expiration?.getTime() ?? Infinity) - Date.now();
       return known === undefined || left < marginMs ? renew() : known;
     },

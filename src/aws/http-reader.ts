@@ -1,59 +1,59 @@
+import { broken, HttpHead } from "./http-head.ts";
 import type { Pieces, TakePiece } from "./pieces.ts";
 
 /** An answer, apart from what was taken of its body piece by piece. */
 export interface HttpAnswer {
-  readonly status: number;
-  /** Names in lower case. */
-  readonly headers: ReadonlyMap<string, string>;
+  readonly head: HttpHead;
   /** The whole body where nobody took it piece by piece. */
   readonly body: Buffer;
 }
 
+/** Gets the body of a 2xx answer piece by piece; see {@link TakePiece}. */
+export type TakeBody = (piece: Buffer, status: number) => void | Promise<void>;
+
 /** Answers that are kept whole are error texts; data has a taker. */
 const maxKept = 4 << 20;
 const maxHead = 64 << 10;
+const nothing = Buffer.alloc(0);
 
-/** An error that counts as trouble on the way, after which a request is repeated. */
-export const broken = (message: string, code = "ECONNRESET") =>
-  Object.assign(new Error(message), { code });
-
-/** Takes one answer apart; strict, because a lenient reader can be fooled about where a body ends. */
+/** Takes one answer apart. */
 export class HttpReader {
-  keepAlive = true;
   private readonly method: string;
   private readonly pieces: Pieces;
   private readonly onPiece: TakePiece | undefined;
-  private status = 0;
-  private headers = new Map<string, string>();
+  private head: HttpHead | undefined;
   private state: "head" | "body" | "size" | "chunk" | "chunk end" | "trailer" = "head";
-  private pending: Buffer = Buffer.alloc(0);
+  private pending: Buffer = nothing;
   /** Bytes of the body, or of the chunk, that are still to come. */
   private left = 0;
-  private kept: Buffer[] = [];
+  private readonly kept: Buffer[] = [];
   private keptBytes = 0;
 
-  constructor(
-    method: string,
-    pieces: Pieces,
-    onData: ((piece: Buffer, status: number) => void | Promise<void>) | undefined,
-  ) {
+  constructor(method: string, pieces: Pieces, onData: TakeBody | undefined) {
     this.method = method;
     this.pieces = pieces;
-    this.onPiece = onData && ((piece) => onData(piece, this.status));
+    this.onPiece = onData && ((piece) => onData(piece, this.head!.status));
   }
 
   result(): HttpAnswer {
-    return { status: this.status, headers: this.headers, body: Buffer.concat(this.kept) };
+    const body = this.kept.length === 0 ? nothing : Buffer.concat(this.kept);
+    return { head: this.head!, body };
   }
 
-  /** Whether the next bytes are of the body, with more of it to come. */
-  isWithin(bytes: number): boolean {
-    return this.state === "body" && bytes < this.left;
-  }
-
-  /** Counts bytes that are {@link isWithin} and were taken elsewhere. */
-  skip(bytes: number): void {
+  /**
+   * Leaves bytes that have arrived where they lie, in the pieces, without a look at them; false where
+   * they may be anything else than the next bytes of a body that is taken.
+   */
+  leave(bytes: number): boolean {
+    if (this.state !== "body" || bytes > this.left || !this.isTaken()) return false;
+    if (!this.pieces.extend(bytes, this.onPiece!)) return false;
     this.left -= bytes;
+    return true;
+  }
+
+  /** Whether a body that was {@link leave | left} in the pieces is complete. */
+  get complete(): boolean {
+    return this.state === "body" && this.left === 0;
   }
 
   /** Takes what has arrived; true when the answer is complete. */
@@ -61,10 +61,11 @@ export class HttpReader {
     let rest = chunk;
     for (;;) {
       if (this.state === "body" || this.state === "chunk") {
+        if (rest.length === 0) return false;
         const now = rest.subarray(0, this.left);
         this.left -= now.length;
         rest = rest.subarray(now.length);
-        if (now.length > 0) this.body(now);
+        this.body(now);
         if (this.left > 0) return false;
         if (this.state === "body") return this.end(rest);
         this.state = "chunk end";
@@ -98,10 +99,12 @@ export class HttpReader {
     return true;
   }
 
+  private isTaken(): boolean {
+    return this.onPiece !== undefined && this.head!.status < 300;
+  }
+
   private body(chunk: Buffer): void {
-    if (this.onPiece !== undefined && this.status < 300) {
-      return this.pieces.add(chunk, this.onPiece);
-    }
+    if (this.isTaken()) return this.pieces.add(chunk, this.onPiece!);
     this.keptBytes += chunk.length;
     if (this.keptBytes > maxKept) throw broken("an answer that is longer than expected");
     this.kept.push(Buffer.from(chunk));
@@ -116,39 +119,27 @@ export class HttpReader {
       this.pending = Buffer.from(all);
       return undefined;
     }
-    this.pending = Buffer.alloc(0);
-    return { text: all.toString("latin1", 0, end), rest: all.subarray(end + mark.length) };
+    this.pending = nothing;
+    const next = end + mark.length;
+    const rest = next === all.length ? nothing : all.subarray(next);
+    return { text: all.toString("latin1", 0, end), rest };
   }
 
   /** Reads status and headers; true when no body follows. */
   private readHead(text: string): boolean {
-    const [first = "", ...lines] = text.split("\r\n");
-    const match = /^HTTP\/1\.([01]) (\d{3})(?: |$)/.exec(first);
-    if (match === null) throw broken("not an HTTP/1.1 answer");
-    this.status = Number(match[2]);
-    if (this.status < 200) {
-      if (this.status === 101) throw broken("an upgrade that nobody asked for");
+    const head = new HttpHead(text);
+    const { status } = head;
+    if (status < 200) {
+      if (status === 101) throw broken("an upgrade that nobody asked for");
       return false;
     }
-    this.headers = new Map();
-    for (const line of lines) {
-      const colon = line.indexOf(":");
-      if (colon <= 0) throw broken("a header without a name");
-      const name = line.slice(0, colon).toLowerCase();
-      const value = line.slice(colon + 1).trim();
-      if (name === "content-length" && (this.headers.get(name) ?? value) !== value) {
-        throw broken("two lengths for one body");
-      }
-      this.headers.set(name, value);
-    }
-    const connection = this.headers.get("connection")?.toLowerCase();
-    this.keepAlive = match[1] === "1" ? connection !== "close" : connection === "keep-alive";
-    if (this.method === "HEAD" || this.status === 204 || this.status === 304) return true;
-    if (this.headers.get("transfer-encoding")?.toLowerCase() === "chunked") {
+    this.head = head;
+    if (this.method === "HEAD" || status === 204 || status === 304) return true;
+    if (head.get("transfer-encoding")?.toLowerCase() === "chunked") {
       this.state = "size";
       return false;
     }
-    const length = this.headers.get("content-length");
+    const length = head.get("content-length");
     if (length === undefined || !/^\d{1,15}$/.test(length)) throw broken("a body without a length");
     this.state = "body";
     this.left = Number(length);

@@ -32,11 +32,11 @@ async function serve(...answers: readonly (readonly string[])[]) {
   const network = { proxies: {}, authorities: { besides: [] } };
   pool = new ConnectionPool({ host: "127.0.0.1", port, secure: false }, network);
   const get = async (method = "GET") => {
-    const { status, body } = await pool!.send({ method, target: "/", headers: { host: "x" } });
-    return `${status} ${body.toString()}`;
+    const { head, body } = await pool!.send({ method, target: "/", headers: "host: x\r\n" });
+    return `${head.status} ${body.toString()}`;
   };
   const take = (onData: (piece: Buffer) => void | Promise<void>) =>
-    pool!.send({ method: "GET", target: "/", headers: { host: "x" }, onData });
+    pool!.send({ method: "GET", target: "/", headers: "host: x\r\n", onData });
   return { get, take, connections: () => connections };
 }
 
@@ -78,6 +78,13 @@ test("HEAD has a length and no body", async () => {
 test.each<[string, string[]]>([
   ["no HTTP", ["SSH-2.0-x\r\n\r\n"]],
   ["two lengths", ["HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc"]],
+  ["a header without a name", ["HTTP/1.1 200 OK\r\n: x\r\ncontent-length: 3\r\n\r\nabc"]],
+  ["a line that is no header", ["HTTP/1.1 200 OK\r\nx\r\ncontent-length: 3\r\n\r\nabc"]],
+  ["a line feed in a header", ["HTTP/1.1 200 OK\r\nx: y\ncontent-length: 3\r\n\r\nabc"]],
+  [
+    "two encodings",
+    ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n"],
+  ],
   ["no length", ["HTTP/1.1 200 OK\r\n\r\nabc"]],
   ["a length that is none", ["HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nabc"]],
   ["more than its length", ["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcd"]],
@@ -147,14 +154,15 @@ test("a service that wants fewer requests gets half, and then more again", async
   const throttle = new Throttle(8);
   let active = 0;
   let most = 0;
-  const work = () =>
-    throttle.run(async () => {
-      active += 1;
-      most = Math.max(most, active);
-      await new Promise((resolve) => setImmediate(resolve));
-      active -= 1;
-      throttle.succeeded();
-    });
+  const work = async () => {
+    await throttle.enter();
+    active += 1;
+    most = Math.max(most, active);
+    await new Promise((resolve) => setImmediate(resolve));
+    active -= 1;
+    throttle.succeeded();
+    throttle.leave();
+  };
   throttle.slowedDown();
   expect(throttle.current).toBe(4);
   await Promise.all(Array.from({ length: 4 }, work));

@@ -1,8 +1,10 @@
 import type { Socket } from "node:net";
 import { connect } from "./connect.ts";
 import type { Network, Peer } from "./connect.ts";
-import { broken, HttpReader } from "./http-reader.ts";
-import type { HttpAnswer } from "./http-reader.ts";
+import { systemCode } from "../base/errors.ts";
+import { broken } from "./http-head.ts";
+import { HttpReader } from "./http-reader.ts";
+import type { HttpAnswer, TakeBody } from "./http-reader.ts";
 import { Pieces } from "./pieces.ts";
 
 // HTTP/1.1 for the requests that carry the bytes: node:https makes a stream object and a buffer of
@@ -13,13 +15,10 @@ export interface HttpRequest {
   readonly method: string;
   /** Path and query, encoded. */
   readonly target: string;
-  readonly headers: Readonly<Record<string, string>>;
+  /** A line each, with its end. */
+  readonly headers: string;
   readonly body?: Buffer | undefined;
-  /**
-   * Gets the body of a 2xx answer piece by piece. A piece is overwritten after the call, or once the
-   * promise that the call returns has settled.
-   */
-  readonly onData?: ((piece: Buffer, status: number) => void | Promise<void>) | undefined;
+  readonly onData?: TakeBody | undefined;
   readonly onSent?: ((bytes: number) => void) | undefined;
 }
 
@@ -29,15 +28,22 @@ const idleMs = 60_000;
 /** While so many pieces of one connection wait for the disk, nothing more is read. */
 const mostBusy = 3;
 
+/** Told once how a request ended: with its answer, or with what went wrong. */
+type Ended = (error: Error | undefined, answer?: HttpAnswer) => void;
+
 /** One connection that carries one request after another. */
 class Connection {
   private readonly socket: Socket;
   private readonly pieces: Pieces;
   private answer: HttpReader | undefined;
-  private settle: { done(answer: HttpAnswer): void; fail(error: Error): void } | undefined;
+  private ended: Ended | undefined;
+  /** Whether a body is on its way in pieces. */
+  private sending = false;
   /** Whether another request may follow. */
   usable = true;
   used = 0;
+  /** Whether a byte of the answer has come. */
+  answered = false;
 
   private constructor(socket: Socket, pieces: Pieces) {
     this.socket = socket;
@@ -65,42 +71,39 @@ class Connection {
     return opened;
   }
 
-  async send(request: HttpRequest): Promise<HttpAnswer> {
+  /** Sends a request, whose taker has finished when its end is told. */
+  send(request: HttpRequest, ended: Ended): void {
     const { method, target, headers, body } = request;
     this.used += 1;
-    let head = `${method} ${target} HTTP/1.1\r\n`;
-    for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
-    if (body !== undefined) head += `content-length: ${body.length}\r\n`;
-    const answered = new Promise<HttpAnswer>((done, fail) => (this.settle = { done, fail }));
+    this.answered = false;
+    this.ended = ended;
     this.answer = new HttpReader(method, this.pieces, request.onData);
-    // Where writing fails, the answer's failure is what is told.
-    answered.catch(() => {});
-    const first = Buffer.from(`${head}\r\n`, "latin1");
+    const length = body === undefined ? "" : `content-length: ${body.length}\r\n`;
+    const head = `${method} ${target} HTTP/1.1\r\n${headers}${length}\r\n`;
     if (body === undefined || body.length < slice) {
-      this.socket.write(body === undefined ? first : Buffer.concat([first, body]));
+      if (body === undefined) this.socket.write(head, "latin1");
+      else this.socket.write(Buffer.concat([Buffer.from(head, "latin1"), body]));
       request.onSent?.(body?.length ?? 0);
-    } else {
-      this.socket.write(first);
-      // Piece by piece, so that the encrypted copy of a part never lies in memory whole.
-      for (let at = 0; at < body.length && this.settle !== undefined; at += slice) {
-        const piece = body.subarray(at, at + slice);
-        if (!this.socket.write(piece)) await this.drained();
-        request.onSent?.(piece.length);
-      }
-      // Answered before all was sent: the rest of the body would be taken for the next request.
-      if (this.settle === undefined && !this.socket.writableNeedDrain) await answered;
+      return;
     }
-    try {
-      return await answered;
-    } finally {
-      // The taker may be asked to go on elsewhere, and must have finished here.
-      await this.pieces.done();
-    }
+    this.socket.write(head, "latin1");
+    void this.sendBody(body, request.onSent);
   }
 
   close(): void {
     this.usable = false;
     this.socket.destroy();
+  }
+
+  /** Piece by piece, so that the encrypted copy of a part never lies in memory whole. */
+  private async sendBody(body: Buffer, onSent: HttpRequest["onSent"]): Promise<void> {
+    this.sending = true;
+    for (let at = 0; at < body.length && this.ended !== undefined; at += slice) {
+      const piece = body.subarray(at, at + slice);
+      if (!this.socket.write(piece)) await this.drained();
+      onSent?.(piece.length);
+    }
+    this.sending = false;
   }
 
   private drained(): Promise<void> {
@@ -118,11 +121,12 @@ class Connection {
 
   private took(bytes: number): void {
     if (this.answer === undefined) return this.lost(broken("an answer without a request"));
+    this.answered = true;
     try {
       // Sixty thousand times a GiB: without a look at the bytes where they cannot be anything else.
-      const within = this.answer.isWithin(bytes) && this.pieces.extend(bytes);
-      if (within) this.answer.skip(bytes);
-      if (within || !this.answer.take(this.pieces.read(bytes))) {
+      const { answer } = this;
+      const complete = answer.leave(bytes) ? answer.complete : answer.take(this.pieces.read(bytes));
+      if (!complete) {
         this.pieces.rest();
         if (this.pieces.busy >= mostBusy) this.wait();
         return;
@@ -131,12 +135,13 @@ class Connection {
     } catch (error) {
       return this.lost(error as Error);
     }
-    const { answer, settle } = this;
+    const answer = this.answer.result();
     this.answer = undefined;
-    this.settle = undefined;
     this.pieces.rest();
-    if (!answer.keepAlive || this.socket.writableLength > 0) this.usable = false;
-    settle?.done(answer.result());
+    // Answered before all was sent: the rest of the body would be taken for the next request.
+    const early = this.sending || this.socket.writableLength > 0;
+    if (!answer.head.keepAlive || early) this.usable = false;
+    this.end(undefined, answer);
   }
 
   private wait(): void {
@@ -148,16 +153,27 @@ class Connection {
   private lost(error: Error): void {
     this.usable = false;
     this.socket.destroy();
-    const { answer, settle } = this;
+    const { answer } = this;
     this.answer = undefined;
-    this.settle = undefined;
     try {
       // What has come before the trouble is not asked for again.
       if (answer !== undefined) this.pieces.flush();
     } catch {
       // The first trouble is the one that is told.
     }
-    settle?.fail(error);
+    this.end(error);
+  }
+
+  /** The taker may be asked to go on elsewhere, and must have finished here. */
+  private end(error: Error | undefined, answer?: HttpAnswer): void {
+    const { ended } = this;
+    this.ended = undefined;
+    if (ended === undefined) return;
+    if (this.pieces.idle) return ended(error, answer);
+    this.pieces.done().then(
+      () => ended(error, answer),
+      (failure: Error) => ended(failure),
+    );
   }
 }
 
@@ -168,6 +184,7 @@ export class ConnectionPool {
   private readonly idle: Connection[] = [];
   private readonly all = new Set<Connection>();
   private readonly kept = { session: undefined as Buffer | undefined, spare: [] as Buffer[] };
+  private closed = false;
 
   constructor(peer: Peer, network: Network) {
     this.peer = peer;
@@ -178,46 +195,51 @@ export class ConnectionPool {
    * Sends a request once. A kept connection may have been closed by the other side in the meantime:
    * then it is sent again on a new one, which is safe because every request here can be repeated.
    */
-  async send(request: HttpRequest): Promise<HttpAnswer> {
-    for (;;) {
-      let connection = this.idle.pop();
-      while (connection !== undefined && !connection.usable) {
-        this.all.delete(connection);
-        connection = this.idle.pop();
-      }
-      if (connection === undefined) {
-        connection = await Connection.open(this.peer, this.network, this.kept);
-        this.all.add(connection);
-      }
-      const again = connection.used > 0;
-      let received = 0;
-      const { onData } = request;
-      const counting =
-        onData === undefined
-          ? {}
-          : {
-              onData: (piece: Buffer, status: number) => {
-                received += piece.length;
-                return onData(piece, status);
-              },
-            };
-      try {
-        const answer = await connection.send({ ...request, ...counting });
-        if (connection.usable) this.idle.push(connection);
-        else this.drop(connection);
-        return answer;
-      } catch (error) {
-        this.drop(connection);
-        const stale = again && received === 0 && (error as { code?: string }).code !== "ETIMEDOUT";
-        if (!stale) throw error;
-      }
-    }
+  send(request: HttpRequest): Promise<HttpAnswer> {
+    return new Promise((done, fail) => {
+      const begin = () => {
+        const kept = this.takeIdle();
+        if (kept !== undefined) return use(kept);
+        this.open().then(use, fail);
+      };
+      const use = (connection: Connection) => {
+        const again = connection.used > 0;
+        connection.send(request, (error, answer) => {
+          if (answer !== undefined && connection.usable) this.idle.push(connection);
+          else this.drop(connection);
+          if (answer !== undefined) return done(answer);
+          const stale = again && !connection.answered && systemCode(error) !== "ETIMEDOUT";
+          if (stale) begin();
+          else fail(error!);
+        });
+      };
+      begin();
+    });
   }
 
   close(): void {
+    this.closed = true;
     for (const connection of this.all) connection.close();
     this.all.clear();
     this.idle.length = 0;
+  }
+
+  private takeIdle(): Connection | undefined {
+    for (;;) {
+      const connection = this.idle.pop();
+      if (connection === undefined || connection.usable) return connection;
+      this.all.delete(connection);
+    }
+  }
+
+  private async open(): Promise<Connection> {
+    const connection = await Connection.open(this.peer, this.network, this.kept);
+    if (this.closed) {
+      connection.close();
+      throw broken("the connection was closed");
+    }
+    this.all.add(connection);
+    return connection;
   }
 
   private drop(connection: Connection): void {

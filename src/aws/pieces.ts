@@ -37,8 +37,13 @@ export class Pieces {
     return this.working.size;
   }
 
+  /** Whether {@link done} has nothing to wait for and nothing to throw. */
+  get idle(): boolean {
+    return this.working.size === 0 && this.failure === undefined;
+  }
+
   space(): Buffer {
-    return this.memory.subarray(this.filled);
+    return this.filled === 0 ? this.memory : this.memory.subarray(this.filled);
   }
 
   /** The bytes that were read into {@link space}. */
@@ -48,9 +53,14 @@ export class Pieces {
     return chunk;
   }
 
-  /** Reads on where all that was read belongs to the body; false where that is not sure. */
-  extend(bytes: number): boolean {
-    if (this.from === this.to || this.to !== this.filled) return false;
+  /**
+   * The bytes that were read into {@link space} all belong to the body; false where they do not
+   * follow what was gathered of it.
+   */
+  extend(bytes: number, take: TakePiece): boolean {
+    if (this.from === this.to) this.begin(this.filled);
+    if (this.to !== this.filled) return false;
+    this.take = take;
     this.to += bytes;
     this.filled = this.to;
     return true;
@@ -65,11 +75,7 @@ export class Pieces {
       return this.handOn(piece);
     }
     const at = piece.byteOffset - this.memory.byteOffset;
-    if (this.from === this.to) {
-      this.from = at;
-      this.to = at;
-      this.since = Date.now();
-    }
+    if (this.from === this.to) this.begin(at);
     // Sizes of chunks stand between.
     if (at !== this.to) this.memory.copyWithin(this.to, at, at + piece.length);
     this.to += piece.length;
@@ -96,6 +102,12 @@ export class Pieces {
   async done(): Promise<void> {
     while (this.working.size > 0) await Promise.all(this.working);
     if (this.failure !== undefined) throw this.failure.error;
+  }
+
+  private begin(at: number): void {
+    this.from = at;
+    this.to = at;
+    this.since = Date.now();
   }
 
   private handOn(piece: Buffer): void {

@@ -19,9 +19,9 @@ test("AWS's own example is signed as AWS signs it", () => {
       accessKeyId: "AKIAIOSFODNN7EXAMPLE",
       secretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
     },
-    new Date("2013-05-24T00:00:00Z"),
+    Date.parse("2013-05-24T00:00:00Z"),
   );
-  expect(headers["authorization"]).toContain(
+  expect(headers).toContain(
     "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
   );
 });
@@ -50,7 +50,7 @@ test("names that need encoding are signed as the SDK signs them", async () => {
   const kept = ["host", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"];
   const others = list.split(";").filter((name) => !kept.includes(name));
   const time = headers["x-amz-date"]!;
-  const date = new Date(
+  const date = Date.parse(
     time.replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, "$1-$2-$3T$4:$5:$6Z"),
   );
   const ours = createSigner("eu-west-1")(
@@ -65,5 +65,6 @@ test("names that need encoding are signed as the SDK signs them", async () => {
     credentials,
     date,
   );
-  expect(ours["authorization"]).toBe(headers["authorization"]);
+  expect(ours).toContain(`authorization: ${headers["authorization"]}\r\n`);
+  for (const name of others) expect(ours).toContain(`${name}: ${headers[name]}\r\n`);
 });

@@ -14,17 +14,19 @@ export class Throttle {
     this.limit = most;
   }
 
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.active >= this.limit) await new Promise<void>((resolve) => this.waiting.push(resolve));
-    else this.active += 1;
-    try {
-      return await work();
-    } finally {
-      this.active -= 1;
-      while (this.active < this.limit && this.waiting.length > 0) {
-        this.active += 1;
-        this.waiting.shift()!();
-      }
+  /** Begins a request: at once where nothing is returned, otherwise when that has settled. */
+  enter(): Promise<void> | undefined {
+    if (this.active >= this.limit) return new Promise((resolve) => this.waiting.push(resolve));
+    this.active += 1;
+    return undefined;
+  }
+
+  /** Ends one. */
+  leave(): void {
+    this.active -= 1;
+    while (this.active < this.limit && this.waiting.length > 0) {
+      this.active += 1;
+      this.waiting.shift()!();
     }
   }
 

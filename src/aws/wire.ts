@@ -5,7 +5,8 @@ import { systemCode } from "../base/errors.ts";
 import { translate } from "./errors.ts";
 import type { Doing } from "./errors.ts";
 import { ConnectionPool } from "./http.ts";
-import { broken } from "./http-reader.ts";
+import type { HttpRequest } from "./http.ts";
+import { broken } from "./http-head.ts";
 import type { HttpAnswer } from "./http-reader.ts";
 import { createSigner } from "./sign.ts";
 import type { Credentials } from "./sign.ts";
@@ -30,7 +31,8 @@ export interface WireTarget {
 }
 
 export interface WireCredentials {
-  get(): Promise<Credentials>;
+  /** At once where they are known. */
+  get(): Credentials | Promise<Credentials>;
   /** AWS has called these expired: better ones, or the same where there are none. */
   renew(): Promise<Credentials>;
 }
@@ -124,7 +126,7 @@ export class Wire {
       onSent,
       doing: `write part ${part.number} of`,
     });
-    return { crc, etag: answer.headers.get("etag") ?? "" };
+    return { crc, etag: answer.head.get("etag") ?? "" };
   }
 
   /**
@@ -166,20 +168,20 @@ export class Wire {
           ...(etag === undefined ? {} : { "if-match": etag }),
         };
       },
-      check: ({ headers }) => {
+      check: ({ head }) => {
         const wanted = `bytes ${range.offset + began.at}-${last}/`;
-        if (ranged && !headers.get("content-range")?.startsWith(wanted)) {
+        if (ranged && !head.get("content-range")?.startsWith(wanted)) {
           ({ at, crc } = began);
           return "another range than was asked for";
         }
         return at === range.length ? undefined : `${at} of ${range.length} bytes`;
       },
     });
-    const { headers, status } = answer;
-    const stored = (name: string) => (status === 200 ? headers.get(name) : undefined);
+    const { head } = answer;
+    const stored = (name: string) => (head.status === 200 ? head.get(name) : undefined);
     return {
       crc,
-      etag: headers.get("etag") ?? "",
+      etag: head.get("etag") ?? "",
       stored: { crc: stored("x-amz-checksum-crc32"), crc64: stored("x-amz-checksum-crc64nvme") },
     };
   }
@@ -188,66 +190,74 @@ export class Wire {
     this.pool.close();
   }
 
-  private send(method: string, key: string, options: SendOptions): Promise<HttpAnswer> {
+  private async send(method: string, key: string, options: SendOptions): Promise<HttpAnswer> {
     const { doing } = options;
     const { bucket, settings } = this.target;
-    return this.throttle
-      .run(() => this.attempts(method, key, options))
-      .catch((error: unknown) => {
-        throw translate(error, { doing: `${doing} s3://${bucket}/${key}`, ...settings });
-      });
-  }
-
-  private async attempts(method: string, key: string, options: SendOptions): Promise<HttpAnswer> {
-    let renewed = false;
-    let turned = false;
-    for (let attempt = 1; ; attempt++) {
-      let trouble: unknown;
-      let pause = this.target.pauseMs;
-      try {
-        const answer = await this.once(method, key, options);
-        if (answer.status < 300) {
-          const wrong = options.check?.(answer);
-          if (wrong === undefined) {
-            this.throttle.succeeded();
-            return answer;
-          }
-          trouble = broken(`the answer was cut short: ${wrong}`);
-        } else {
-          const failure = failureOf(answer);
-          const code = failure.name;
-          if (stale.test(code) && !renewed) {
-            renewed = true;
-            await this.credentials.renew();
-            continue;
-          }
-          if (code === "RequestTimeTooSkewed" && !turned) {
-            turned = true;
-            const date = Date.parse(answer.headers.get("date") ?? "");
-            if (!Number.isNaN(date)) {
-              this.skewMs = date - Date.now();
+    const turn = this.throttle.enter();
+    if (turn !== undefined) await turn;
+    try {
+      let renewed = false;
+      let turned = false;
+      for (let attempt = 1; ; attempt++) {
+        let trouble: unknown;
+        let pause = this.target.pauseMs;
+        try {
+          const found = this.credentials.get();
+          const credentials = found instanceof Promise ? await found : found;
+          const request = this.signed(method, key, options, credentials);
+          const answer = await this.pool.send(request);
+          if (answer.head.status < 300) {
+            const wrong = options.check?.(answer);
+            if (wrong === undefined) {
+              this.throttle.succeeded();
+              return answer;
+            }
+            trouble = broken(`the answer was cut short: ${wrong}`);
+          } else {
+            const failure = failureOf(answer);
+            const code = failure.name;
+            if (stale.test(code) && !renewed) {
+              renewed = true;
+              await this.credentials.renew();
               continue;
             }
+            if (code === "RequestTimeTooSkewed" && !turned) {
+              turned = true;
+              const date = Date.parse(answer.head.get("date") ?? "");
+              if (!Number.isNaN(date)) {
+                this.skewMs = date - Date.now();
+                continue;
+              }
+            }
+            if (slow.test(code) || answer.head.status === 503 || answer.head.status === 429) {
+              this.throttle.slowedDown();
+              pause *= 5;
+            } else if (answer.head.status < 500 && !transient.test(code)) {
+              throw failure;
+            }
+            trouble = failure;
           }
-          if (slow.test(code) || answer.status === 503 || answer.status === 429) {
-            this.throttle.slowedDown();
-            pause *= 5;
-          } else if (answer.status < 500 && !transient.test(code)) {
-            throw failure;
-          }
-          trouble = failure;
+        } catch (error) {
+          if (systemCode(error) === undefined || isHopeless(error)) throw error;
+          trouble = error;
         }
-      } catch (error) {
-        if (systemCode(error) === undefined || isHopeless(error)) throw error;
-        trouble = error;
+        if (attempt >= this.target.attempts) throw trouble;
+        const most = Math.min(longestPauseMs, pause * 2 ** (attempt - 1));
+        await new Promise((resolve) => setTimeout(resolve, most * (0.5 + this.random() / 2)));
       }
-      if (attempt >= this.target.attempts) throw trouble;
-      const most = Math.min(longestPauseMs, pause * 2 ** (attempt - 1));
-      await new Promise((resolve) => setTimeout(resolve, most * (0.5 + this.random() / 2)));
+    } catch (error) {
+      throw translate(error, { doing: `${doing} s3://${bucket}/${key}`, ...settings });
+    } finally {
+      this.throttle.leave();
     }
   }
 
-  private async once(method: string, key: string, options: SendOptions): Promise<HttpAnswer> {
+  private signed(
+    method: string,
+    key: string,
+    options: SendOptions,
+    credentials: Credentials,
+  ): HttpRequest {
     const { query = "", headers, body, onData, onSent } = options;
     const path = `${this.path}/${key.split("/").map(encode).join("/")}`;
     // Over TLS the CRC-32 guards the bytes; a plain connection gets the whole signature.
@@ -268,11 +278,11 @@ export class Wire {
         },
         payload,
       },
-      await this.credentials.get(),
-      new Date(Date.now() + this.skewMs),
+      credentials,
+      Date.now() + this.skewMs,
     );
     const target = query === "" ? path : `${path}?${query}`;
-    return this.pool.send({ method, target, headers: signed, body, onData, onSent });
+    return { method, target, headers: signed, body, onData, onSent };
   }
 }
 
@@ -298,13 +308,13 @@ function encode(text: string): string {
 }
 
 /** The name and message in S3's XML, or the status where there is none. */
-function failureOf({ status, headers, body }: HttpAnswer): Error {
+function failureOf({ head, body }: HttpAnswer): Error {
   const text = body.toString("utf8");
   const part = (name: string) => new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1];
-  return Object.assign(new Error(part("Message") ?? `HTTP status ${status}`), {
-    name: part("Code") ?? `Http${status}`,
-    Region: part("Region") ?? headers.get("x-amz-bucket-region"),
-    $metadata: { httpStatusCode: status },
+  return Object.assign(new Error(part("Message") ?? `HTTP status ${head.status}`), {
+    name: part("Code") ?? `Http${head.status}`,
+    Region: part("Region") ?? head.get("x-amz-bucket-region"),
+    $metadata: { httpStatusCode: head.status },
   });
 }
 

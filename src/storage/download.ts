@@ -145,11 +145,11 @@ async function fetchAll(
   });
   const small = startLanes(
     2 * smallAtOnce.most,
-    ({ key, size, etag, file }: Fetched) => {
+    async ({ key, size, etag, file }: Fetched) => {
       const partial = partialName(file, etag);
-      return unnamed.take(partial, file, (to) =>
-        few.run({ kind: "get", partial, file: to, key, etag, size }, onBytes),
-      );
+      const place = unnamed.placeOf(partial, file);
+      await few.run({ kind: "get", partial, file: place, key, etag, size }, onBytes);
+      unnamed.add(partial, place, file);
     },
     halt,
   );

@@ -15,14 +15,14 @@ export class Unnamed {
     this.safe = safe;
   }
 
-  /** Has a file fetched to its place, or leaves it where it is gathered. */
-  async take(
-    partial: string,
-    file: string,
-    fetch: (to: string) => Promise<unknown>,
-  ): Promise<void> {
-    if (this.safe) return void (await fetch(file));
-    await fetch(partial);
+  /** Where a file is to be fetched that is gathered in `partial`: to its place, or no further. */
+  placeOf(partial: string, file: string): string {
+    return this.safe ? file : partial;
+  }
+
+  /** It is there. */
+  add(partial: string, place: string, file: string): void {
+    if (place === file) return;
     this.hidden.set(partial, file);
     if (this.safe) this.name(partial, file);
   }

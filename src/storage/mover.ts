@@ -12,7 +12,6 @@ import type { ReadResult, WireCredentials, WireTarget } from "../aws/wire.ts";
 import type { Sums } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
 import { Finisher } from "./finish.ts";
-import type { Written } from "./finish.ts";
 import { Halted } from "./lanes.ts";
 import { Turns } from "./turns.ts";
 import type { TurnsOptions } from "./turns.ts";
@@ -127,14 +126,42 @@ export function createMover(
     }
   };
 
-  /** Its turn ends with the last byte: the next one need not wait for the disk. */
-  const get = async (task: Task & { kind: "get" }, onBytes: (bytes: number) => void) => {
-    const got = await turns.run(heldBy(task), () => {
+  /** Reads a small object into a file that is whole and checked, or not there at all. */
+  const get = async (
+    task: Task & { kind: "get" },
+    onBytes: (bytes: number) => void,
+  ): Promise<Moved> => {
+    const { key, etag, size, partial, file } = task;
+    const held = heldBy(task);
+    const turn = turns.enter(held);
+    if (turn !== undefined) await turn;
+    const range = { offset: 0, length: size, whole: true };
+    let descriptor = -1;
+    const onData = (piece: Buffer, at: number) => {
+      writeAll(descriptor, piece, at);
+      onBytes(piece.length);
+    };
+    let moved: ReadResult;
+    try {
       if (isOver?.() === true) throw new Halted();
-      return getWhole(wire, task, onBytes);
-    });
-    await finisher.finish(got);
-    return got.moved;
+      descriptor = fs.openSync(partial, "w");
+      for (let attempt = 1; ; attempt++) {
+        moved = await wire.get(key, range, etag, onData);
+        if (isStored(moved, partial, size)) break;
+        if (attempt === 3) throw checksumError(key);
+      }
+    } catch (error) {
+      if (descriptor >= 0) {
+        fs.closeSync(descriptor);
+        fs.rmSync(partial, { force: true });
+      }
+      throw error;
+    } finally {
+      // With the last byte: the next one need not wait for the disk.
+      turns.leave(held);
+    }
+    await finisher.finish({ descriptor, partial, file });
+    return moved;
   };
 
   return {
@@ -174,30 +201,6 @@ async function getRange(
     return written;
   });
   return { crc: read.crc, crc64: wanted ? sum : undefined, etag: read.etag };
-}
-
-/** Reads a small object into a file that is whole and checked, or not there at all. */
-async function getWhole(
-  wire: Wire,
-  { partial, file, key, etag, size }: Task & { kind: "get" },
-  onBytes: (bytes: number) => void,
-): Promise<Written & { readonly moved: Moved }> {
-  const descriptor = fs.openSync(partial, "w");
-  try {
-    for (let attempt = 1; ; attempt++) {
-      const range = { offset: 0, length: size, whole: true };
-      const moved = await wire.get(key, range, etag, (piece, at) => {
-        writeAll(descriptor, piece, at);
-        onBytes(piece.length);
-      });
-      if (isStored(moved, partial, size)) return { descriptor, partial, file, moved };
-      if (attempt === 3) throw checksumError(key);
-    }
-  } catch (error) {
-    fs.closeSync(descriptor);
-    fs.rmSync(partial, { force: true });
-    throw error;
-  }
 }
 
 function isStored({ crc, stored }: ReadResult, file: string, length: number): boolean {

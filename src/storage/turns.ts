@@ -50,23 +50,34 @@ export class Turns {
   }
 
   async run<T>(bytes: number, work: () => Promise<T>): Promise<T> {
-    if (this.waiting.length > 0 || !this.fits(bytes)) {
-      await new Promise<void>((begin) => this.waiting.push({ bytes, begin }));
-    } else {
-      this.take(bytes);
-    }
+    const turn = this.enter(bytes);
+    if (turn !== undefined) await turn;
     try {
       return await work();
     } finally {
-      this.active -= 1;
-      this.held -= bytes;
-      this.judge();
-      for (let next = this.waiting[0]; next !== undefined && this.fits(next.bytes);) {
-        this.waiting.shift();
-        this.take(next.bytes);
-        next.begin();
-        next = this.waiting[0];
-      }
+      this.leave(bytes);
+    }
+  }
+
+  /** Begins a task: at once where nothing is returned, otherwise when that has settled. */
+  enter(bytes: number): Promise<void> | undefined {
+    if (this.waiting.length > 0 || !this.fits(bytes)) {
+      return new Promise((begin) => this.waiting.push({ bytes, begin }));
+    }
+    this.take(bytes);
+    return undefined;
+  }
+
+  /** Ends one. */
+  leave(bytes: number): void {
+    this.active -= 1;
+    this.held -= bytes;
+    this.judge();
+    for (let next = this.waiting[0]; next !== undefined && this.fits(next.bytes);) {
+      this.waiting.shift();
+      this.take(next.bytes);
+      next.begin();
+      next = this.waiting[0];
     }
   }
 

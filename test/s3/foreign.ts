@@ -25,14 +25,12 @@ export async function put(
     ...settings.network.authorities.besides,
     ...(settings.network.authorities.only ?? []),
   ];
+  const { accessKeyId, secretAccessKey } = await credentials.get();
   const client = new S3Client({
     region: settings.region,
     endpoint: settings.endpoint("s3")!,
     forcePathStyle: true,
-    credentials: await credentials.get().then(({ accessKeyId, secretAccessKey }) => ({
-      accessKeyId,
-      secretAccessKey,
-    })),
+    credentials: { accessKeyId, secretAccessKey },
     requestHandler: new NodeHttpHandler({ httpsAgent: new Agent({ ca }) }),
   });
   const Body = readFileSync(path);

@@ -1,0 +1,51 @@
+/** An error that counts as trouble on the way, after which a request is repeated. */
+export const broken = (message: string, code = "ECONNRESET") =>
+  Object.assign(new Error(message), { code });
+
+/** Names of fields that say where a body ends. */
+const framing = ["content-length", "transfer-encoding", "connection"];
+
+/**
+ * Status and header fields of an answer. Strict, because a lenient reader can be fooled about where a
+ * body ends. Fields are looked for when they are asked for: most never are.
+ */
+export class HttpHead {
+  readonly status: number;
+  /** Whether another request may follow on the same connection. */
+  readonly keepAlive: boolean;
+  private readonly text: string;
+  private readonly lower: string;
+
+  /** @throws an error like {@link broken} for what is no head of HTTP/1.1 */
+  constructor(text: string) {
+    const [, version, status] = /^HTTP\/1\.([01]) (\d{3})(?: |\r|$)/.exec(text) ?? [];
+    if (version === undefined) throw broken("not an HTTP/1.1 answer");
+    if (!/^.*(?:\r\n[^:\r\n]+:[^\r\n]*)*$/.test(text)) throw broken("a header without a name");
+    this.text = text;
+    this.lower = text.toLowerCase();
+    this.status = Number(status);
+    for (const name of framing) this.requireOne(name);
+    const connection = this.get("connection")?.toLowerCase();
+    this.keepAlive = version === "1" ? connection !== "close" : connection === "keep-alive";
+  }
+
+  /** The value of a field, by its name in lower case. */
+  get(name: string): string | undefined {
+    return this.valueAt(this.lower.indexOf(`\r\n${name}:`), name);
+  }
+
+  private valueAt(at: number, name: string): string | undefined {
+    if (at < 0) return undefined;
+    const start = at + name.length + 3;
+    const end = this.text.indexOf("\r\n", start);
+    return this.text.slice(start, end < 0 ? undefined : end).trim();
+  }
+
+  private requireOne(name: string): void {
+    const mark = `\r\n${name}:`;
+    const first = this.lower.indexOf(mark);
+    for (let at = first; at >= 0; at = this.lower.indexOf(mark, at + 1)) {
+      if (this.valueAt(at, name) !== this.valueAt(first, name)) throw broken(`two of ${name}`);
+    }
+  }
+}
