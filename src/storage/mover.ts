@@ -134,7 +134,7 @@ export function createMover(
     const { key, etag, size, partial, file } = task;
     const held = heldBy(task);
     const turn = turns.enter(held);
-    if (turn !== undefined) await turn;
+    const began = typeof turn === "number" ? turn : await turn;
     const range = { offset: 0, length: size, whole: true };
     let descriptor = -1;
     const onData = (piece: Buffer, at: number) => {
@@ -158,7 +158,7 @@ export function createMover(
       throw error;
     } finally {
       // With the last byte: the next one need not wait for the disk.
-      turns.leave(held);
+      turns.leave(held, began);
     }
     await finisher.finish({ descriptor, partial, file });
     return moved;

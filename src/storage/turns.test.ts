@@ -23,33 +23,69 @@ async function watch(turns: Turns, sizes: readonly number[]) {
 
 const many = (count: number, bytes: number) => Array.from({ length: count }, () => bytes);
 
+/** A line takes as long for any number of tasks; a server does one after another. */
+type Service = "line" | "server" | "line, then a server";
+
+/** Lets tasks run against a service in a time of its own; tells the most that ran at once. */
+async function mostAtOnce(service: Service, busy: () => number): Promise<number> {
+  let time = 0;
+  let free = 0;
+  let active = 0;
+  let most = 0;
+  const ends: { readonly at: number; readonly end: () => void }[] = [];
+  const turns = new Turns({
+    atOnce: { first: 4, most: 100 },
+    heldBytes: 1e9,
+    busy,
+    now: () => time,
+  });
+  const task = () =>
+    turns.run(1, async () => {
+      most = Math.max(most, (active += 1));
+      const line = service === "server" ? 0 : 40;
+      const work = service === "line" ? 0 : 5;
+      free = Math.max(free, time) + work;
+      const at = Math.max(time + line + work, free + line);
+      await new Promise<void>((end) => ends.push({ at, end }));
+      active -= 1;
+    });
+  const all = Promise.all(Array.from({ length: 2000 }, task));
+  while (ends.length > 0) {
+    ends.sort((one, other) => one.at - other.at);
+    const { at, end } = ends.shift()!;
+    time = at;
+    end();
+    await tick();
+  }
+  await all;
+  return most;
+}
+
 describe("more at once", () => {
-  const atOnce = { first: 4, most: 100 };
-  /** The clock of a server whose tasks end one after another, or of a line that takes any number. */
-  const clock = (of: "server" | "line") => {
-    let time = 1;
-    let calls = 0;
-    const limits = [4, 4, 8, 16, 32, 64, 100];
-    return () => {
-      const limit = limits[Math.min(calls, limits.length - 1)]!;
-      calls += 1;
-      return (time += of === "line" ? 3 * 20 : 3 * limit * 5);
-    };
-  };
+  const idle = () => 0.1;
+  const working = () => 0.9;
 
-  test("are none for a busy thread", async () => {
-    const turns = new Turns({ atOnce, heldBytes: 1e9, busy: () => 0.9, now: clock("line") });
-    expect((await watch(turns, many(400, 1))).most).toBe(4);
+  test("are all that is allowed on a long line, also for a busy thread", async () => {
+    expect(await mostAtOnce("line", idle)).toBe(100);
+    expect(await mostAtOnce("line", working)).toBe(100);
   });
 
-  test("are all for an idle one on a long line", async () => {
-    const turns = new Turns({ atOnce, heldBytes: 1e9, busy: () => 0.1, now: clock("line") });
-    expect((await watch(turns, many(1500, 1))).most).toBe(100);
+  test("are none beside a busy server, for a busy thread", async () => {
+    expect(await mostAtOnce("server", working)).toBe(4);
   });
 
-  test("are one step where the server is busy instead", async () => {
-    const turns = new Turns({ atOnce, heldBytes: 1e9, busy: () => 0.1, now: clock("server") });
-    expect((await watch(turns, many(1500, 1))).most).toBe(8);
+  test("are one step beside a busy server, for an idle thread", async () => {
+    expect(await mostAtOnce("server", idle)).toBe(8);
+  });
+
+  test("are none where a thread was idle by chance", async () => {
+    let judged = 0;
+    const byChance = () => ((judged += 1) % 2 === 0 ? 0.1 : 0.9);
+    expect(await mostAtOnce("server", byChance)).toBe(4);
+  });
+
+  test("end on a line where the server behind it has enough to do", async () => {
+    expect(await mostAtOnce("line, then a server", working)).toBe(32);
   });
 });
 

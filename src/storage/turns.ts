@@ -12,7 +12,12 @@ export interface TurnsOptions {
 }
 
 /** Judged after so many rounds of all that run at once. */
-const rounds = 3;
+const rounds = 2;
+/**
+ * Where a task takes so many times as long as the fastest ever did, they wait for each other, not for
+ * the line: what TCP Vegas measures.
+ */
+const queued = 2;
 /** A thread that waits for more than so much of its time could serve more requests. */
 const busyEnough = 0.7;
 /** Where more at once do not end so much more in the same time, the other side is what is waited for. */
@@ -30,11 +35,15 @@ export class Turns {
   private readonly now: () => number;
   private active = 0;
   private held = 0;
-  private ended = 0;
+  /** Since the last judgement; the first round is not counted, it is that of the handshakes. */
+  private ended: number;
   private since = 0;
+  /** The shortest task, in milliseconds. */
+  private fastest = Infinity;
+  private isIdle = false;
   /** Tasks a millisecond before the limit was raised last. */
   private before: number | undefined;
-  private readonly waiting: { readonly bytes: number; readonly begin: () => void }[] = [];
+  private readonly waiting: { readonly bytes: number; readonly begin: (at: number) => void }[] = [];
 
   constructor({
     atOnce,
@@ -43,6 +52,7 @@ export class Turns {
     now = () => performance.now(),
   }: TurnsOptions) {
     this.limit = atOnce.first;
+    this.ended = -atOnce.first;
     this.most = atOnce.most;
     this.heldBytes = heldBytes;
     this.busy = busy;
@@ -51,32 +61,30 @@ export class Turns {
 
   async run<T>(bytes: number, work: () => Promise<T>): Promise<T> {
     const turn = this.enter(bytes);
-    if (turn !== undefined) await turn;
+    const began = typeof turn === "number" ? turn : await turn;
     try {
       return await work();
     } finally {
-      this.leave(bytes);
+      this.leave(bytes, began);
     }
   }
 
-  /** Begins a task: at once where nothing is returned, otherwise when that has settled. */
-  enter(bytes: number): Promise<void> | undefined {
+  /** Begins a task, now or when it is its turn; {@link leave} is told when that was. */
+  enter(bytes: number): number | Promise<number> {
     if (this.waiting.length > 0 || !this.fits(bytes)) {
       return new Promise((begin) => this.waiting.push({ bytes, begin }));
     }
-    this.take(bytes);
-    return undefined;
+    return this.take(bytes);
   }
 
   /** Ends one. */
-  leave(bytes: number): void {
+  leave(bytes: number, began: number): void {
     this.active -= 1;
     this.held -= bytes;
-    this.judge();
+    this.judge(began);
     for (let next = this.waiting[0]; next !== undefined && this.fits(next.bytes);) {
       this.waiting.shift();
-      this.take(next.bytes);
-      next.begin();
+      next.begin(this.take(next.bytes));
       next = this.waiting[0];
     }
   }
@@ -86,28 +94,38 @@ export class Turns {
     return this.active < this.limit && this.held + bytes <= this.heldBytes;
   }
 
-  private take(bytes: number): void {
+  private take(bytes: number): number {
     this.active += 1;
     this.held += bytes;
+    return this.now();
   }
 
-  private judge(): void {
-    this.ended += 1;
-    if (this.limit >= this.most || this.ended < rounds * this.limit) return;
+  private judge(began: number): void {
+    if (this.limit >= this.most) return;
     const at = this.now();
+    this.fastest = Math.min(this.fastest, at - began);
+    this.ended += 1;
+    if (this.ended <= 0) this.since = at;
+    if (this.ended < rounds * this.limit) return;
     const rate = this.ended / Math.max(1, at - this.since);
-    const isIdle = this.busy() < busyEnough;
-    const first = this.since === 0;
+    const wasIdle = this.isIdle;
+    this.isIdle = this.busy() < busyEnough;
     this.ended = 0;
     this.since = at;
-    // The first rounds are those of the handshakes.
-    if (first || this.waiting.length === 0) return;
+    if (this.waiting.length === 0) return;
     if (this.before !== undefined && rate < worthMore * this.before) {
       this.most = this.limit;
-    } else if (isIdle) {
-      this.before = rate;
-      this.limit = Math.min(this.most, 2 * this.limit);
+      return;
     }
+    this.before = undefined;
+    const isLine = this.limit / rate < queued * this.fastest;
+    // Once may be chance: another program had the processor.
+    if (!isLine && !(wasIdle && this.isIdle)) return;
+    this.before = rate;
+    this.limit = Math.min(this.most, 2 * this.limit);
+    // The next round is that of the handshakes.
+    this.ended = -this.limit;
+    this.isIdle = false;
   }
 }
 
