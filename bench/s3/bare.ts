@@ -1,9 +1,12 @@
-// What Node's own TLS takes for a download: the requests of bench/s3.ts and nothing else. No list, no
-// second look at an answer, no fsync, no repetition. What this takes no program on Node can save.
+// What Node's own TLS takes for a download: the requests of bench/s3.ts and nothing else. No second
+// look at an answer, no fsync, no repetition. What this takes no program on Node can save.
 //   node bench/s3/bare.ts large|small BUCKET FOLDER COUNT|MIB discard|write
-// "write" puts the bytes where they belong and counts their CRC-32; "discard" drops them.
+// "write" puts the bytes where they belong, counts their CRC-32, and asks S3 for the names of the small
+// files while the first of them are fetched; "discard" knows the names and drops the bytes.
 import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { Agent, request as ask } from "node:https";
+import type { RequestOptions } from "node:https";
 import { connect, createSecureContext } from "node:tls";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { Worker, isMainThread, workerData } from "node:worker_threads";
@@ -33,10 +36,37 @@ const credentials = {
 };
 const secureContext = createSecureContext({ ca: readFileSync(process.env["AWS_CA_BUNDLE"]!) });
 
+function signedHeaders(path: string, query: string, headers: Record<string, string>): string {
+  const unsigned = { method: "GET", host: `${hostname}:${port}`, path, query, headers };
+  return sign({ ...unsigned, payload: "UNSIGNED-PAYLOAD" }, credentials, Date.now());
+}
+
 function requestOf(path: string, headers: Record<string, string>): string {
-  const unsigned = { method: "GET", host: `${hostname}:${port}`, path, query: "", headers };
-  const signed = sign({ ...unsigned, payload: "UNSIGNED-PAYLOAD" }, credentials, Date.now());
-  return `GET ${path} HTTP/1.1\r\n${signed}\r\n`;
+  return `GET ${path} HTTP/1.1\r\n${signedHeaders(path, "", headers)}\r\n`;
+}
+
+/** The names of the small objects, a thousand at a time. */
+async function* listed(bucket: string): AsyncGenerator<string[]> {
+  const agent = new Agent({ keepAlive: true });
+  for (let token: string | undefined; ;) {
+    const from = token === undefined ? "" : `continuation-token=${encodeURIComponent(token)}&`;
+    const query = `${from}list-type=2&prefix=moxi%2Fsmall%2F`;
+    const lines = signedHeaders(`/${bucket}`, query, {}).trimEnd().split("\r\n");
+    const headers = Object.fromEntries(lines.map((line) => line.split(/: (.*)/).slice(0, 2)));
+    const options = { agent, hostname, port, path: `/${bucket}?${query}`, headers, secureContext };
+    const text = await new Promise<string>((resolve, reject) => {
+      const asked = ask(options as RequestOptions, (answer) => {
+        answer.setEncoding("utf8");
+        let all = "";
+        answer.on("data", (piece: string) => (all += piece));
+        answer.on("end", () => resolve(all));
+      });
+      asked.on("error", reject).end();
+    });
+    yield Array.from(text.matchAll(/<Key>moxi\/small\/([^<]*)<\/Key>/g), ([, name]) => name!);
+    token = /<NextContinuationToken>([^<]*)</.exec(text)?.[1];
+    if (token === undefined) return agent.destroy();
+  }
 }
 
 interface Asked {
@@ -47,8 +77,11 @@ interface Asked {
   end(): void;
 }
 
+/** What to ask for next; a promise where that is not known yet, nothing at the end. */
+type Next = () => Asked | Promise<void> | undefined;
+
 /** One connection, one request after another, until there are no more. */
-function connection(next: () => Asked | undefined, session?: Buffer) {
+function connection(next: Next, session?: Buffer) {
   const memory = Buffer.allocUnsafeSlow(memoryBytes);
   let filled = 0;
   let left = -1;
@@ -58,7 +91,9 @@ function connection(next: () => Asked | undefined, session?: Buffer) {
   const first = new Promise<Buffer>((resolve) => (known = resolve));
   const done = new Promise<void>((resolve, reject) => {
     const ask = () => {
-      asked = next();
+      const found = next();
+      if (found instanceof Promise) return void found.then(ask, reject);
+      asked = found;
       left = -1;
       if (asked === undefined) {
         socket!.destroy();
@@ -100,7 +135,21 @@ function connection(next: () => Asked | undefined, session?: Buffer) {
 async function work({ kind, bucket, folder, amount, write, threads, thread }: Job): Promise<void> {
   let index = thread;
   const large = kind === "large" && write ? openSync(join(folder, "file"), "r+") : -1;
-  const next = (): Asked | undefined => {
+  const names: string[] = [];
+  let page: Promise<void> | undefined;
+  if (kind === "small" && write) {
+    const pages = listed(bucket);
+    const read = async () => {
+      const { value, done } = await pages.next();
+      names.push(...(value ?? []));
+      page = done === true ? undefined : read();
+    };
+    page = read();
+  } else if (kind === "small") {
+    names.push(...Array.from({ length: amount }, (_, at) => `${at}`));
+  }
+  const next: Next = () => {
+    if (kind === "small" && index >= names.length) return page;
     const at = index;
     index += threads;
     let crc = 0;
@@ -120,11 +169,11 @@ async function work({ kind, bucket, folder, amount, write, threads, thread }: Jo
         end() {},
       };
     }
-    if (at >= amount) return undefined;
-    const file = join(folder, `${at}`);
+    const name = names[at]!;
+    const file = join(folder, name);
     const descriptor = write ? openSync(`${file}.part`, "w") : -1;
     return {
-      request: requestOf(`/${bucket}/moxi/small/${at}`, { "x-amz-checksum-mode": "ENABLED" }),
+      request: requestOf(`/${bucket}/moxi/small/${name}`, { "x-amz-checksum-mode": "ENABLED" }),
       bytes: fileBytes,
       take(piece) {
         if (!write) return;

@@ -18,15 +18,15 @@ export class HttpHead {
 
   /** @throws an error like {@link broken} for what is no head of HTTP/1.1 */
   constructor(text: string) {
-    const [, version, status] = /^HTTP\/1\.([01]) (\d{3})(?: |\r|$)/.exec(text) ?? [];
-    if (version === undefined) throw broken("not an HTTP/1.1 answer");
+    if (!/^HTTP\/1\.[01] \d{3}(?: |\r|$)/.test(text)) throw broken("not an HTTP/1.1 answer");
     if (!/^.*(?:\r\n[^:\r\n]+:[^\r\n]*)*$/.test(text)) throw broken("a header without a name");
     this.text = text;
     this.lower = text.toLowerCase();
-    this.status = Number(status);
+    this.status = Number(text.slice(9, 12));
     for (const name of framing) this.requireOne(name);
     const connection = this.get("connection")?.toLowerCase();
-    this.keepAlive = version === "1" ? connection !== "close" : connection === "keep-alive";
+    const lasts = text.startsWith("HTTP/1.1");
+    this.keepAlive = lasts ? connection !== "close" : connection === "keep-alive";
   }
 
   /** The value of a field, by its name in lower case. */

@@ -1,25 +1,33 @@
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { ConnectionPool } from "./http.ts";
 import { Throttle } from "./throttle.ts";
 
 let server: Server | undefined;
 let pool: ConnectionPool | undefined;
 afterEach(() => {
+  vi.useRealTimers();
   pool?.close();
   server?.close();
 });
+
+const network = { proxies: {}, authorities: { besides: [] } };
 
 /** A server that says the given pieces, one list a request. */
 async function serve(...answers: readonly (readonly string[])[]) {
   let connections = 0;
   let next = 0;
+  let last: Socket | undefined;
+  let arrived: (() => void) | undefined;
+  const asked = new Promise<void>((resolve) => (arrived = resolve));
   server = createServer((socket: Socket) => {
     connections += 1;
+    last = socket;
     socket.on("error", () => {});
     socket.on("data", (chunk: Buffer) => {
       if (!chunk.includes("\r\n\r\n")) return;
+      arrived!();
       const pieces = answers[Math.min(next, answers.length - 1)]!;
       next += 1;
       pieces.forEach((piece, index) =>
@@ -29,7 +37,6 @@ async function serve(...answers: readonly (readonly string[])[]) {
   });
   await new Promise<void>((resolve) => server!.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  const network = { proxies: {}, authorities: { besides: [] } };
   pool = new ConnectionPool({ host: "127.0.0.1", port, secure: false }, network);
   const get = async (method = "GET") => {
     const { head, body } = await pool!.send({ method, target: "/", headers: "host: x\r\n" });
@@ -37,7 +44,8 @@ async function serve(...answers: readonly (readonly string[])[]) {
   };
   const take = (onData: (piece: Buffer) => void | Promise<void>) =>
     pool!.send({ method: "GET", target: "/", headers: "host: x\r\n", onData });
-  return { get, take, connections: () => connections };
+  const say = (text: string) => last!.write(text);
+  return { get, take, asked, say, connections: () => connections };
 }
 
 test.each<[string, string[], string]>([
@@ -139,6 +147,39 @@ test("a taker that fails fails the request, and the connection is not used again
   await expect(take(() => Promise.reject(full))).rejects.toBe(full);
   await take(() => {});
   expect(connections()).toBe(2);
+});
+
+test("a connection is given up a minute after its last byte", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval"] });
+  const { take, asked, say } = await serve([]);
+  const pass = async (ms: number) => {
+    vi.advanceTimersByTime(ms);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  let told: (() => void) | undefined;
+  let failed: unknown;
+  const taken = take(() => told!()).catch((error: unknown) => (failed = error));
+  await asked;
+  for (const more of ["HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\na", "b", "c"]) {
+    await pass(59_000);
+    expect(failed).toBeUndefined();
+    const piece = new Promise<void>((resolve) => (told = resolve));
+    say(more);
+    await piece;
+  }
+  await pass(59_000);
+  expect(failed).toBeUndefined();
+  await pass(2_000);
+  await taken;
+  expect(failed).toMatchObject({ code: "ETIMEDOUT" });
+});
+
+test("so is one that takes a body and says nothing", async () => {
+  await serve([]);
+  const { port } = server!.address() as AddressInfo;
+  const hasty = new ConnectionPool({ host: "127.0.0.1", port, secure: false }, network, 50);
+  const request = { method: "PUT", target: "/", headers: "host: x\r\n", body: Buffer.from("abc") };
+  await expect(hasty.send(request)).rejects.toMatchObject({ code: "ETIMEDOUT" });
 });
 
 test("a kept connection that the other side has closed costs nothing but a new one", async () => {

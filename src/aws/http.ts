@@ -24,9 +24,21 @@ export interface HttpRequest {
 
 const slice = 512 << 10;
 /** Connections without a byte in either direction for so long are given up. */
-const idleMs = 60_000;
+const longestSilenceMs = 60_000;
+/**
+ * So often it is looked whether one has fallen silent: a timer that every read sets anew takes longer
+ * than the reading.
+ */
+const lookMs = 250;
 /** While so many pieces of one connection wait for the disk, nothing more is read. */
 const mostBusy = 3;
+
+/** What the connections to one host have in common. */
+interface Shared {
+  readonly silentMs: number;
+  session: Buffer | undefined;
+  readonly spare: Buffer[];
+}
 
 /** Told once how a request ended: with its answer, or with what went wrong. */
 type Ended = (error: Error | undefined, answer?: HttpAnswer) => void;
@@ -35,39 +47,38 @@ type Ended = (error: Error | undefined, answer?: HttpAnswer) => void;
 class Connection {
   private readonly socket: Socket;
   private readonly pieces: Pieces;
+  private readonly silentMs: number;
   private answer: HttpReader | undefined;
   private ended: Ended | undefined;
   /** Whether a body is on its way in pieces. */
   private sending = false;
+  /** Whether Node's own timer runs, which alone knows how far a write has come. */
+  private timed = false;
+  private heard = false;
+  private quietMs = 0;
   /** Whether another request may follow. */
   usable = true;
   used = 0;
   /** Whether a byte of the answer has come. */
   answered = false;
 
-  private constructor(socket: Socket, pieces: Pieces) {
+  private constructor(socket: Socket, pieces: Pieces, silentMs: number) {
     this.socket = socket;
     this.pieces = pieces;
+    this.silentMs = silentMs;
     socket.on("error", (error) => this.lost(error));
     socket.on("close", () => this.lost(broken("the connection was closed")));
     socket.on("end", () => this.lost(broken("the connection was closed")));
-    socket.setTimeout(idleMs, () => {
-      // A slow disk is not the other side's silence.
-      if (pieces.busy === 0) this.lost(broken("the connection fell silent", "ETIMEDOUT"));
-    });
+    socket.on("timeout", () => this.silent());
   }
 
-  static async open(
-    peer: Peer,
-    network: Network,
-    kept: { session: Buffer | undefined; readonly spare: Buffer[] },
-  ): Promise<Connection> {
+  static async open(peer: Peer, network: Network, shared: Shared): Promise<Connection> {
     let opened: Connection | undefined;
-    const pieces = new Pieces(kept.spare);
+    const pieces = new Pieces(shared.spare);
     const read = { space: () => pieces.space(), took: (bytes: number) => opened?.took(bytes) };
-    const socket = await connect(peer, network, { read, session: kept.session });
-    opened = new Connection(socket, pieces);
-    if (peer.secure) socket.on("session", (value: Buffer) => (kept.session = value));
+    const socket = await connect(peer, network, { read, session: shared.session });
+    opened = new Connection(socket, pieces, shared.silentMs);
+    if (peer.secure) socket.on("session", (value: Buffer) => (shared.session = value));
     return opened;
   }
 
@@ -80,6 +91,9 @@ class Connection {
     this.answer = new HttpReader(method, this.pieces, request.onData);
     const length = body === undefined ? "" : `content-length: ${body.length}\r\n`;
     const head = `${method} ${target} HTTP/1.1\r\n${headers}${length}\r\n`;
+    this.quietMs = 0;
+    this.timed = body !== undefined;
+    if (this.timed) this.socket.setTimeout(this.silentMs);
     if (body === undefined || body.length < slice) {
       if (body === undefined) this.socket.write(head, "latin1");
       else this.socket.write(Buffer.concat([Buffer.from(head, "latin1"), body]));
@@ -90,9 +104,24 @@ class Connection {
     void this.sendBody(body, request.onSent);
   }
 
+  /** Called every {@link lookMs}. */
+  look(): void {
+    this.pieces.hasten();
+    this.quietMs =
+      this.heard || this.answer === undefined || this.timed ? 0 : this.quietMs + lookMs;
+    this.heard = false;
+    if (this.quietMs >= this.silentMs) this.silent();
+  }
+
   close(): void {
     this.usable = false;
     this.socket.destroy();
+  }
+
+  private silent(): void {
+    // A slow disk is not the other side's silence.
+    if (this.pieces.busy > 0) return;
+    this.lost(broken("the connection fell silent", "ETIMEDOUT"));
   }
 
   /** Piece by piece, so that the encrypted copy of a part never lies in memory whole. */
@@ -122,6 +151,7 @@ class Connection {
   private took(bytes: number): void {
     if (this.answer === undefined) return this.lost(broken("an answer without a request"));
     this.answered = true;
+    this.heard = true;
     try {
       // Sixty thousand times a GiB: without a look at the bytes where they cannot be anything else.
       const { answer } = this;
@@ -169,6 +199,7 @@ class Connection {
     const { ended } = this;
     this.ended = undefined;
     if (ended === undefined) return;
+    if (this.timed) this.socket.setTimeout(0);
     if (this.pieces.idle) return ended(error, answer);
     this.pieces.done().then(
       () => ended(error, answer),
@@ -183,12 +214,16 @@ export class ConnectionPool {
   private readonly network: Network;
   private readonly idle: Connection[] = [];
   private readonly all = new Set<Connection>();
-  private readonly kept = { session: undefined as Buffer | undefined, spare: [] as Buffer[] };
+  private readonly shared: Shared;
+  private readonly timer: NodeJS.Timeout;
   private closed = false;
 
-  constructor(peer: Peer, network: Network) {
+  /** `silentMs` is how long a connection may say nothing; given by tests. */
+  constructor(peer: Peer, network: Network, silentMs = longestSilenceMs) {
     this.peer = peer;
     this.network = network;
+    this.shared = { silentMs, session: undefined, spare: [] };
+    this.timer = setInterval(() => this.all.forEach((one) => one.look()), lookMs).unref();
   }
 
   /**
@@ -219,6 +254,7 @@ export class ConnectionPool {
 
   close(): void {
     this.closed = true;
+    clearInterval(this.timer);
     for (const connection of this.all) connection.close();
     this.all.clear();
     this.idle.length = 0;
@@ -233,7 +269,7 @@ export class ConnectionPool {
   }
 
   private async open(): Promise<Connection> {
-    const connection = await Connection.open(this.peer, this.network, this.kept);
+    const connection = await Connection.open(this.peer, this.network, this.shared);
     if (this.closed) {
       connection.close();
       throw broken("the connection was closed");

@@ -6,8 +6,6 @@ const firstBytes = 64 << 10;
 const mostBytes = 256 << 10;
 /** TLS brings at most 16 KiB at once, and less room would cut them in two. */
 const leastSpace = 16 << 10;
-/** On a slow line pieces are handed on so often, however small they are. */
-const longestMs = 250;
 
 /**
  * The memory that a connection reads into. A body arrives in records of 16 KiB; here they lie one
@@ -21,7 +19,7 @@ export class Pieces {
   /** What has been gathered and not handed on. */
   private from = 0;
   private to = 0;
-  private since = 0;
+  private due = false;
   private take: TakePiece | undefined;
   private readonly working = new Set<Promise<void>>();
   private failure: { readonly error: unknown } | undefined;
@@ -58,7 +56,10 @@ export class Pieces {
    * follow what was gathered of it.
    */
   extend(bytes: number, take: TakePiece): boolean {
-    if (this.from === this.to) this.begin(this.filled);
+    if (this.from === this.to) {
+      this.from = this.filled;
+      this.to = this.filled;
+    }
     if (this.to !== this.filled) return false;
     this.take = take;
     this.to += bytes;
@@ -75,7 +76,10 @@ export class Pieces {
       return this.handOn(piece);
     }
     const at = piece.byteOffset - this.memory.byteOffset;
-    if (this.from === this.to) this.begin(at);
+    if (this.from === this.to) {
+      this.from = at;
+      this.to = at;
+    }
     // Sizes of chunks stand between.
     if (at !== this.to) this.memory.copyWithin(this.to, at, at + piece.length);
     this.to += piece.length;
@@ -84,9 +88,15 @@ export class Pieces {
   /** After each read: hands on what has become enough, and makes room. */
   rest(): void {
     const full = this.memory.length - this.to < leastSpace;
-    if (full || Date.now() - this.since > longestMs) this.flush();
+    if (full || this.due) this.flush();
+    this.due = false;
     if (full && this.memory.length < mostBytes) this.memory = this.another();
     this.filled = this.to;
+  }
+
+  /** On a slow line: after the next read what there is is handed on, however small. */
+  hasten(): void {
+    this.due = true;
   }
 
   /** Hands on what there is. */
@@ -102,12 +112,6 @@ export class Pieces {
   async done(): Promise<void> {
     while (this.working.size > 0) await Promise.all(this.working);
     if (this.failure !== undefined) throw this.failure.error;
-  }
-
-  private begin(at: number): void {
-    this.from = at;
-    this.to = at;
-    this.since = Date.now();
   }
 
   private handOn(piece: Buffer): void {

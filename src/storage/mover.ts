@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import * as fs from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { sep } from "node:path";
 import { promisify } from "node:util";
 import { isMainThread } from "node:worker_threads";
 import { crc32 } from "node:zlib";
@@ -215,9 +215,10 @@ function isStored({ crc, stored }: ReadResult, file: string, length: number): bo
  * ten thousand files two would have the same CRC-32 in one of a hundred folders.
  */
 export function partialName(file: string, etag: string): string {
-  const tag = hash("sha256", `${basename(file)} ${etag}`).slice(0, 16);
+  const name = Math.max(file.lastIndexOf("/"), file.lastIndexOf(sep)) + 1;
+  const tag = hash("sha256", `${file.slice(name)} ${etag}`).slice(0, 16);
   // A name of 255 bytes leaves no room for more.
-  return join(dirname(file), `.moxi-${tag}.part`);
+  return `${file.slice(0, name)}.moxi-${tag}.part`;
 }
 
 export function checksumError(key: string): MoxiError {

@@ -21,8 +21,6 @@ async function watch(turns: Turns, sizes: readonly number[]) {
   return seen;
 }
 
-const many = (count: number, bytes: number) => Array.from({ length: count }, () => bytes);
-
 /** A line takes as long for any number of tasks; a server does one after another. */
 type Service = "line" | "server" | "line, then a server";
 
