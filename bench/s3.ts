@@ -22,7 +22,7 @@ import {
 } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundle } from "../scripts/build.ts";
@@ -63,7 +63,8 @@ for (const rtt of values.rtt.split(",").map(Number)) await compareAt(rtt);
 process.exit();
 
 async function compareAt(rtt: number): Promise<void> {
-  const port = rtt === 0 ? server.port : await startLine(server.port, rtt);
+  const line = rtt === 0 ? undefined : await startLine(server.port, rtt);
+  const port = line?.port ?? server.port;
   const url = `https://127.0.0.1:${port}`;
   const ca = server.tls!.certificateFile;
   const env = {
@@ -89,16 +90,15 @@ async function compareAt(rtt: number): Promise<void> {
   const rows: string[][] = [];
   for (const name of values.works.split(",")) {
     const [kind, direction] = name.split("-") as [Work["kind"], Work["direction"]];
-    // Over a line it is the line that takes the time.
-    const tools = values.tools
-      .split(",")
-      .filter((tool) => !bare.has(tool) || (rtt === 0 && direction === "down"));
-    rows.push(...(await compareWork({ name, kind, direction }, tools, env)));
+    // Small files over a line are a matter of how many are on their way at once.
+    const isBare = direction === "down" && (kind === "large" || rtt === 0);
+    const tools = values.tools.split(",").filter((tool) => isBare || !bare.has(tool));
+    rows.push(...(await compareWork({ name, kind, direction }, tools, env, line?.pid)));
   }
   process.stdout.write(
     `\nRTT ${rtt} ms, ${mib} MiB in one file, ${count} files of 10 KiB\n\n` +
-      "| work | tool | time | best peer's time / this | the server alone, at the end | without that | CPU | server's CPU | peak memory |\n" +
-      `|---|---|---|---|---|---|---|---|---|\n${rows.map((row) => `| ${row.join(" | ")} |\n`).join("")}`,
+      "| work | tool | time | best peer's time / this | the server alone, at the end | without that | CPU | server's CPU | cores busy | peak memory |\n" +
+      `|---|---|---|---|---|---|---|---|---|---|\n${rows.map((row) => `| ${row.join(" | ")} |\n`).join("")}`,
   );
 }
 
@@ -109,6 +109,7 @@ async function compareWork(
   work: Work & { readonly name: string },
   tools: readonly string[],
   env: Env,
+  line: number | undefined,
 ): Promise<string[][]> {
   const { kind, direction } = work;
   const here = join(folder, kind);
@@ -128,7 +129,7 @@ async function compareWork(
     for (const name of tools) {
       rmSync(back, { recursive: true, force: true });
       mkdirSync(back);
-      const measured = await measure(commandOf(name, work, at), env);
+      const measured = await measure(commandOf(name, work, at), env, line);
       if (typeof measured === "string") {
         process.stderr.write(`${name} ${work.name}: ${measured}\n`);
         continue;
@@ -157,8 +158,9 @@ async function compareWork(
       : `${((cpu * 1000) / count).toFixed(2)} ms/file`;
   return [...results].map(([name, list]) => {
     const one = median(list);
-    if (one === undefined) return [work.name, name, "failed", "", "", "", "", "", ""];
-    const { seconds, waited, cpu, serverCpu, megabytes } = one;
+    if (one === undefined) return [work.name, name, "failed", "", "", "", "", "", "", ""];
+    const { seconds, waited, cpu, serverCpu, lineCpu, megabytes } = one;
+    const busy = (cpu + serverCpu + lineCpu) / seconds / availableParallelism();
     // Only large objects that are sent have something to wait for.
     const waits = work.name === "large-up";
     return [
@@ -170,6 +172,7 @@ async function compareWork(
       waits ? `${(bestActive / active(one)).toFixed(2)} x` : "",
       share(cpu),
       share(serverCpu),
+      `${Math.round(100 * busy)} %`,
       `${megabytes} MB`,
     ];
   });
@@ -199,8 +202,11 @@ async function buildMoxi(): Promise<string> {
   return join(built, "bin", "moxi.cjs");
 }
 
-/** Puts the server so many milliseconds away; returns the port that is that far from it. */
-async function startLine(port: number, rtt: number): Promise<number> {
+/** Puts the server so many milliseconds away; returns the port that is that far from it, and the process. */
+async function startLine(
+  port: number,
+  rtt: number,
+): Promise<{ readonly port: number; readonly pid: number }> {
   const built = join(folder, "line");
   const { status, stderr } = spawnSync("go", ["build", "-o", built, "bench/s3/line.go"], {
     cwd: root,
@@ -209,7 +215,7 @@ async function startLine(port: number, rtt: number): Promise<number> {
   if (status !== 0) throw new Error(stderr);
   const line = spawn(built, [`${port}`, `${rtt}`], { stdio: ["pipe", "pipe", "inherit"] });
   const [said] = (await once(line.stdout, "data")) as [Buffer];
-  return Number(said.toString());
+  return { port: Number(said.toString()), pid: line.pid! };
 }
 
 interface Measured {
@@ -218,13 +224,20 @@ interface Measured {
   readonly megabytes: number;
   /** Of the server meanwhile; not a number where there is no /proc. */
   readonly serverCpu: number;
+  /** Of the line between them, where there is one. */
+  readonly lineCpu: number;
   /** Seconds since the server had the last part of an object: it puts them together. */
   readonly waited: number;
 }
 
 /** Runs a command; what it took, or why it failed. */
-async function measure(command: readonly string[], env: Env): Promise<Measured | string> {
-  const before = serverCpu();
+async function measure(
+  command: readonly string[],
+  env: Env,
+  line?: number,
+): Promise<Measured | string> {
+  const taken = (): readonly number[] => [cpuOf(server.pid), line === undefined ? 0 : cpuOf(line)];
+  const before = taken();
   const args = ["-f", "MEASURED %e %U %S %M", ...command];
   const child = spawn("/usr/bin/time", args, { env, stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
@@ -239,6 +252,7 @@ async function measure(command: readonly string[], env: Env): Promise<Measured |
   const [status] = (await once(child, "close")) as [number];
   clearInterval(timer);
   const ended = performance.now();
+  const [serverCpu = 0, lineCpu = 0] = taken().map((now, index) => now - before[index]!);
   const found = /MEASURED (\S+) (\S+) (\S+) (\d+)/.exec(said);
   if (status !== 0 || found === null) return said.slice(0, 400);
   const [seconds = 0, user = 0, system = 0, kilobytes = 0] = found.slice(1).map(Number);
@@ -246,7 +260,8 @@ async function measure(command: readonly string[], env: Env): Promise<Measured |
     seconds,
     cpu: user + system,
     megabytes: Math.round(kilobytes / 1000),
-    serverCpu: serverCpu() - before,
+    serverCpu,
+    lineCpu,
     waited: parts === 0 ? 0 : (ended - grown) / 1000,
   };
 }
@@ -262,10 +277,10 @@ function partsStored(): number {
   }
 }
 
-/** CPU-seconds that the server has taken, of Linux's hundredths. */
-function serverCpu(): number {
+/** CPU-seconds that a process has taken, of Linux's hundredths. */
+function cpuOf(pid: number): number {
   try {
-    const fields = readFileSync(`/proc/${server.pid}/stat`, "utf8")
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
       .replace(/^.*\) /s, "")
       .split(" ");
     return (Number(fields[11]) + Number(fields[12])) / 100;
