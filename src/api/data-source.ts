@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { printable } from "../base/format.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
-import { safePath } from "../storage/names.ts";
+import { isUnfinished, NamesApart, safePath } from "../storage/names.ts";
 import type { Context } from "./context.ts";
 
 /**
@@ -54,15 +54,18 @@ export async function localDataset(
         hint: "look for a mistyped name: aws s3 ls shows what is there",
       });
     }
-    const target = safePath(join(folder, "s3", place), base.slice(base.lastIndexOf("/") + 1));
+    const top = join(folder, "s3", place);
+    const above = base.lastIndexOf("/") + 1;
+    const apart = new NamesApart();
     const files = objects
-      .filter((object) => !object.key.endsWith("/"))
+      .filter((object) => !object.key.endsWith("/") && !isUnfinished(object.key))
       .map((object) => {
-        const rest = object.key.slice(base.length + 1);
-        return { ...object, file: rest === "" ? target : safePath(target, rest) };
+        const name = object.key.slice(above);
+        apart.add(name);
+        return { ...object, file: safePath(top, name) };
       });
     await download(aws, files, { bucket, host, clock });
-    return target;
+    return safePath(top, base.slice(above));
   } finally {
     aws.close();
   }

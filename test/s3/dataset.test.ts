@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gzipSync } from "node:zlib";
@@ -18,6 +18,7 @@ const rows = Array.from({ length: 60 }, (_, index) => ({
   question: `What is ${index}?`,
   answer: `It is ${index}.`,
 }));
+const all = { recursive: true, encoding: "utf8" } as const;
 const lines = rows.map((row) => `${JSON.stringify(row)}\n`).join("");
 
 describe.each(kinds)("%s", (kind) => {
@@ -47,6 +48,8 @@ describe.each(kinds)("%s", (kind) => {
       { path: put("three", JSON.stringify(rows.slice(0, 7))), key: "sets/many/deep/a.json" },
       { path: put("four", "hello"), key: "sets/many/notes.txt" },
       { path: put("five", lines), key: "sets/many-more/c.jsonl" },
+      { path: put("six", lines), key: "sets/alike/A.jsonl" },
+      { path: put("seven", lines), key: "sets/alike/a.jsonl" },
     ];
     await upload(await desk.aws(), files, { ...desk.options, ifAbsent: true });
   });
@@ -72,6 +75,17 @@ describe.each(kinds)("%s", (kind) => {
       ["duplicate", 7],
       ["not-read", 1],
     ]);
+  });
+
+  test("two objects that some disks take for one are refused", async () => {
+    await expect(dataCheck(context(), { path: "s3://moxi-test/sets/alike" })).rejects.toMatchObject(
+      {
+        code: "E_FILE_NAME",
+        message: 'the objects "alike/a.jsonl" and "alike/A.jsonl" would lie at one place',
+      },
+    );
+    const fetched = existsSync(join(cwd, ".moxi")) ? readdirSync(join(cwd, ".moxi"), all) : [];
+    expect(fetched.filter((name) => name.includes("alike"))).toEqual([]);
   });
 
   test("new files of it lie where the command was given", async () => {
