@@ -33,6 +33,8 @@ export interface ObjectHead extends ObjectInfo {
   readonly crc: string | undefined;
   /** CRC-64/NVME of the whole in base64: S3 adds it to what came without a checksum. */
   readonly crc64: string | undefined;
+  /** SHA-256 in base64, where the sender chose it: of the whole, or with "-n" of those of n parts. */
+  readonly sha256: string | undefined;
 }
 
 export interface UploadedPart {
@@ -157,6 +159,7 @@ export async function openS3(parts: ClientParts) {
             etag: found.ETag ?? "",
             crc: found.ChecksumCRC32,
             crc64: found.ChecksumCRC64NVME,
+            sha256: found.ChecksumSHA256,
           };
         } catch (error) {
           // Without a body a missing bucket looks the same; whoever writes or lists next is told.

@@ -42,7 +42,7 @@ export interface ReadResult {
   readonly crc: number;
   readonly etag: string;
   /** Checksums of the whole object, in base64, as far as the service keeps them and the whole was read. */
-  readonly stored: { readonly crc: string | undefined; readonly crc64: string | undefined };
+  readonly stored: Readonly<Record<"crc" | "crc64" | "sha256", string | undefined>>;
 }
 
 /** CRC-32 as S3 writes it: four bytes, big end first, in base64. */
@@ -182,7 +182,11 @@ export class Wire {
     return {
       crc,
       etag: head.get("etag") ?? "",
-      stored: { crc: stored("x-amz-checksum-crc32"), crc64: stored("x-amz-checksum-crc64nvme") },
+      stored: {
+        crc: stored("x-amz-checksum-crc32"),
+        crc64: stored("x-amz-checksum-crc64nvme"),
+        sha256: stored("x-amz-checksum-sha256"),
+      },
     };
   }
 

@@ -1,3 +1,4 @@
+import { sha256OfFile } from "../base/file-hash.ts";
 import type { Bucket, ObjectHead, S3 } from "../aws/s3.ts";
 import { crcText } from "../aws/wire.ts";
 import { combineCrc, compositeCrc } from "./crc.ts";
@@ -33,7 +34,18 @@ export async function comparableBytes(
   head: ObjectHead,
   standard: number,
 ): Promise<number> {
-  return head.crc?.includes("-") === true ? s3.partBytes(bucket, head.key) : standard;
+  return head.crc !== undefined && ofParts(head.crc) ? s3.partBytes(bucket, head.key) : standard;
+}
+
+/** Whether a checksum is that of an object's parts, as "...-n" tells, and not of its bytes. */
+export function ofParts(checksum: string): boolean {
+  return checksum.includes("-");
+}
+
+/** Whether a file has the SHA-256 that S3 keeps; also where it keeps none of the whole. */
+export async function hasSha256(path: string, { sha256 }: ObjectHead): Promise<boolean> {
+  if (sha256 === undefined || ofParts(sha256)) return true;
+  return (await sha256OfFile(path)) === Buffer.from(sha256, "base64").toString("hex");
 }
 
 /** Only the slower of the two checksums is there. */

@@ -1,7 +1,7 @@
 import { appendFile, open, readFile, rename, rm } from "node:fs/promises";
 import { MoxiError } from "../base/errors.ts";
 import type { Bucket, ObjectHead, ObjectInfo, S3 } from "../aws/s3.ts";
-import { agrees, comparableBytes, needsCrc64, rangesOf } from "./checksums.ts";
+import { agrees, comparableBytes, hasSha256, needsCrc64, rangesOf } from "./checksums.ts";
 import type { Range, Sums } from "./checksums.ts";
 import { inLanes } from "./lanes.ts";
 import type { Halt } from "./lanes.ts";
@@ -78,7 +78,8 @@ async function gather(
   };
   await inLanes(missing, rangesAtOnce, getRange, halt);
   const inOrder = ranges.map(({ index }) => sums.get(index)!);
-  if (agrees(head, ranges, inOrder) === false) throw checksumError(key);
+  const right = agrees(head, ranges, inOrder) !== false && (await hasSha256(partial, head));
+  if (!right) throw checksumError(key);
   const whole = await open(partial, "r+");
   try {
     await whole.sync();

@@ -9,6 +9,7 @@ import { stampOf } from "../base/stamp.ts";
 import type { Stamp } from "../base/stamp.ts";
 import { crcText, Wire } from "../aws/wire.ts";
 import type { ReadResult, WireCredentials, WireTarget } from "../aws/wire.ts";
+import { ofParts } from "./checksums.ts";
 import type { Sums } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
 import { Finisher } from "./finish.ts";
@@ -204,10 +205,13 @@ async function getRange(
 }
 
 function isStored({ crc, stored }: ReadResult, file: string, length: number): boolean {
-  if (stored.crc !== undefined) return stored.crc.includes("-") || stored.crc === crcText(crc);
-  if (stored.crc64 === undefined) return true;
-  const sums = sumsOf({ kind: "check", file, offset: 0, length, crc64: true });
-  return stored.crc64 === crc64Text(sums.crc64!);
+  if (stored.crc !== undefined) return ofParts(stored.crc) || stored.crc === crcText(crc);
+  if (stored.crc64 !== undefined) {
+    const sums = sumsOf({ kind: "check", file, offset: 0, length, crc64: true });
+    return stored.crc64 === crc64Text(sums.crc64!);
+  }
+  if (stored.sha256 === undefined || ofParts(stored.sha256)) return true;
+  return stored.sha256 === hash("sha256", fs.readFileSync(file), "base64");
 }
 
 /**

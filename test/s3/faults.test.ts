@@ -10,6 +10,7 @@ import { bucket, kinds, startServer } from "./server.ts";
 import type { S3Server } from "./server.ts";
 import { createDesk, mib } from "./setup.ts";
 import { put } from "./foreign.ts";
+import type { Algorithm } from "./foreign.ts";
 import type { Desk } from "./setup.ts";
 
 // What networks, S3 and power cuts do, and that no object is wrong, no file lost and no part sent
@@ -134,10 +135,12 @@ describe.skipIf(kind === undefined)(`faults before ${kind}`, () => {
       expect(proxy.count("GetObject")).toBe(2);
     });
 
-    test.each<[string, "CRC64NVME" | "CRC32", number, number]>([
+    test.each<[string, Algorithm, number, number]>([
       ["a small object with CRC-64 alone", "CRC64NVME", 1, 70_001],
       ["a large one with CRC-64 alone", "CRC64NVME", 1, 11 * mib],
       ["one in parts with CRC-64 alone", "CRC64NVME", 2, 11 * mib + 3],
+      ["a small object with SHA-256 alone", "SHA256", 1, 70_001],
+      ["a large one with SHA-256 alone", "SHA256", 1, 11 * mib],
       ["a small one whose checksum is that of its parts", "CRC32", 2, 9 * mib],
     ])("%s, whose bytes change on the way", async (_name, algorithm, parts, size) => {
       await put(await desk.aws(), key, desk.file("foreign", size), { algorithm, parts });

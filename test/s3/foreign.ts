@@ -10,12 +10,14 @@ import type { Aws } from "../../src/aws/aws.ts";
 import { bucket } from "./server.ts";
 import { mib } from "./setup.ts";
 
+export type Algorithm = "CRC64NVME" | "CRC32" | "SHA256";
+
 /** Puts a file as other tools do: with the SDK's other checksums, and with those of parts alone. */
 export async function put(
   aws: Aws,
   key: string,
   path: string,
-  how: { readonly algorithm: "CRC64NVME" | "CRC32"; readonly parts: number },
+  how: { readonly algorithm: Algorithm; readonly parts: number },
 ): Promise<void> {
   const { algorithm, parts } = how;
   const { NodeHttpHandler } = await import("@smithy/node-http-handler");
