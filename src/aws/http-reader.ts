@@ -9,7 +9,7 @@ export interface HttpAnswer {
 }
 
 /** Gets the body of a 2xx answer piece by piece; see {@link TakePiece}. */
-export type TakeBody = (piece: Buffer, status: number) => void | Promise<void>;
+export type TakeBody = (piece: Buffer, head: HttpHead) => void | Promise<void>;
 
 /** Answers that are kept whole are error texts; data has a taker. */
 const maxKept = 4 << 20;
@@ -32,7 +32,7 @@ export class HttpReader {
   constructor(method: string, pieces: Pieces, onData: TakeBody | undefined) {
     this.method = method;
     this.pieces = pieces;
-    this.onPiece = onData && ((piece) => onData(piece, this.head!.status));
+    this.onPiece = onData && ((piece) => onData(piece, this.head!));
   }
 
   result(): HttpAnswer {

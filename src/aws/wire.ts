@@ -7,7 +7,8 @@ import type { Doing } from "./errors.ts";
 import { ConnectionPool } from "./http.ts";
 import type { HttpRequest } from "./http.ts";
 import { broken } from "./http-head.ts";
-import type { HttpAnswer } from "./http-reader.ts";
+import type { HttpHead } from "./http-head.ts";
+import type { HttpAnswer, TakeBody } from "./http-reader.ts";
 import { createSigner } from "./sign.ts";
 import type { Credentials } from "./sign.ts";
 import { Throttle } from "./throttle.ts";
@@ -142,13 +143,19 @@ export class Wire {
   ): Promise<ReadResult> {
     let at = 0;
     let crc = 0;
-    // Where the request that runs has started: what it brings counts once its head was right.
-    let began = { at, crc };
-    let ranged = false;
-    const take = (piece: Buffer, status: number) => {
-      if (status !== (ranged ? 206 : 200) || at + piece.length > range.length) {
+    /** The part that is asked for, as the answer has to name it; nothing where that is the whole. */
+    let part: string | undefined;
+    /** Of the answer that brought the first bytes: later ones know no checksum of the whole. */
+    let first: HttpHead | undefined;
+    const take = (piece: Buffer, head: HttpHead) => {
+      const isRight =
+        part === undefined
+          ? head.status === 200
+          : head.status === 206 && head.get("content-range")?.startsWith(part);
+      if (isRight !== true || at + piece.length > range.length) {
         throw broken("another range than was asked for");
       }
+      if (at === 0) first = head;
       const work = onData(piece, at);
       crc = crc32(piece, crc);
       at += piece.length;
@@ -159,29 +166,24 @@ export class Wire {
       doing: "read",
       onData: take,
       headers: () => {
-        began = { at, crc };
-        ranged = !range.whole || at > 0;
+        // All of it had come, and then no end: nothing is left that could be asked for.
+        if (at === range.length) at = crc = 0;
+        const from = range.offset + at;
+        part = range.whole && at === 0 ? undefined : `bytes ${from}-${last}/`;
         return {
-          ...(ranged
-            ? { range: `bytes=${range.offset + at}-${last}` }
-            : { "x-amz-checksum-mode": "ENABLED" }),
+          ...(part === undefined
+            ? { "x-amz-checksum-mode": "ENABLED" }
+            : { range: `bytes=${from}-${last}` }),
           ...(etag === undefined ? {} : { "if-match": etag }),
         };
       },
-      check: ({ head }) => {
-        const wanted = `bytes ${range.offset + began.at}-${last}/`;
-        if (ranged && !head.get("content-range")?.startsWith(wanted)) {
-          ({ at, crc } = began);
-          return "another range than was asked for";
-        }
-        return at === range.length ? undefined : `${at} of ${range.length} bytes`;
-      },
+      check: () => (at === range.length ? undefined : `${at} of ${range.length} bytes`),
     });
-    const { head } = answer;
+    const head = first ?? answer.head;
     const stored = (name: string) => (head.status === 200 ? head.get(name) : undefined);
     return {
       crc,
-      etag: head.get("etag") ?? "",
+      etag: answer.head.get("etag") ?? "",
       stored: {
         crc: stored("x-amz-checksum-crc32"),
         crc64: stored("x-amz-checksum-crc64nvme"),
@@ -296,7 +298,7 @@ interface SendOptions {
   readonly query?: string;
   readonly headers: Record<string, string> | (() => Record<string, string>);
   readonly body?: Buffer | undefined;
-  readonly onData?: ((piece: Buffer, status: number) => void | Promise<void>) | undefined;
+  readonly onData?: TakeBody | undefined;
   readonly onSent?: ((bytes: number) => void) | undefined;
   /** What is wrong with a 2xx answer, if something is. */
   readonly check?: (answer: HttpAnswer) => string | undefined;

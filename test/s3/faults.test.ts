@@ -135,6 +135,21 @@ describe.skipIf(kind === undefined)(`faults before ${kind}`, () => {
       expect(proxy.count("GetObject")).toBe(2);
     });
 
+    test.each<[string, Fault]>([
+      ["whose bytes change before a break", { flip: "answer", cutAt: 4000 }],
+      ["that breaks off when all of it is there", { cutAt: 5000, chunked: true }],
+    ])("a small object %s", async (_name, fault) => {
+      const small = desk.file(`small-${counter}`, 5000);
+      const from = { prefix: `small-${counter}/`, folder: desk.path(`small-back-${counter}`) };
+      const aws = await desk.aws(proxy.url);
+      const options = { ...desk.options, ifAbsent: true };
+      await upload(aws, [{ path: small, key: `small-${counter}/x` }], options);
+      proxy.fault = on("GetObject", fault, 1);
+      await downloadPrefix(aws, from, desk.options);
+      expect(readFileSync(join(from.folder, "x")).equals(readFileSync(small))).toBe(true);
+      expect(proxy.seen.find(({ operation }) => operation === "GetObject")!.outcome).toBe("cut");
+    });
+
     test.each<[string, Algorithm, number, number]>([
       ["a small object with CRC-64 alone", "CRC64NVME", 1, 70_001],
       ["a large one with CRC-64 alone", "CRC64NVME", 1, 11 * mib],

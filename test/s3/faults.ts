@@ -27,8 +27,8 @@ export type Fault =
     }
   /** The connection ends before the server hears of it, or after the server has done it. */
   | { readonly hangUp: "before" | "after" }
-  /** The body is cut after so many bytes. */
-  | { readonly cutAt: number }
+  /** The body is cut after so many bytes; in chunks, that it is does not show in its length. */
+  | { readonly cutAt: number; readonly chunked?: true; readonly flip?: "answer" }
   /** One byte of the body that is sent, or that comes back, is another. */
   | { readonly flip: "request" | "answer" }
   | { readonly call: () => void }
@@ -134,6 +134,9 @@ export async function startFaults(server: S3Server): Promise<FaultProxy> {
           const headers = { ...answer.headers };
           delete headers["transfer-encoding"];
           if (incoming.method !== "HEAD") headers["content-length"] = `${content.length}`;
+          if (fault !== undefined && "cutAt" in fault && fault.chunked === true) {
+            delete headers["content-length"];
+          }
           outgoing.writeHead(answer.statusCode!, headers);
           if (fault !== undefined && "flip" in fault && fault.flip === "answer") flip(content);
           if (fault !== undefined && "cutAt" in fault) {
