@@ -4,6 +4,11 @@ export const broken = (message: string, code = "ECONNRESET") =>
 
 /** Names of fields that say where a body ends. */
 const framing = ["content-length", "transfer-encoding", "connection"];
+const firstLine = /^HTTP\/1\.[01] [1-9]\d\d(?: |\r|$)/;
+/** After the first line only fields: a name without blanks, and neither a NUL nor half a line end. */
+// oxlint-disable-next-line no-control-regex
+const lines = /^[^\0\r\n]*(?:\r\n[\w!#$%&'*+.^`|~-]+:[^\0\r\n]*)*$/;
+const blanks = " \t";
 
 /**
  * Status and header fields of an answer. Strict, because a lenient reader can be fooled about where a
@@ -18,15 +23,15 @@ export class HttpHead {
 
   /** @throws an error like {@link broken} for what is no head of HTTP/1.1 */
   constructor(text: string) {
-    if (!/^HTTP\/1\.[01] \d{3}(?: |\r|$)/.test(text)) throw broken("not an HTTP/1.1 answer");
-    if (!/^.*(?:\r\n[^:\r\n]+:[^\r\n]*)*$/.test(text)) throw broken("a header without a name");
+    if (!firstLine.test(text)) throw broken("not an HTTP/1.1 answer");
+    if (!lines.test(text)) throw broken("a header without a name");
     this.text = text;
     this.lower = text.toLowerCase();
     this.status = Number(text.slice(9, 12));
     for (const name of framing) this.requireOne(name);
-    const connection = this.get("connection")?.toLowerCase();
+    const connection = this.get("connection")?.toLowerCase() ?? "";
     const lasts = text.startsWith("HTTP/1.1");
-    this.keepAlive = lasts ? connection !== "close" : connection === "keep-alive";
+    this.keepAlive = lasts ? !/\bclose\b/.test(connection) : connection === "keep-alive";
   }
 
   /** The value of a field, by its name in lower case. */
@@ -36,9 +41,13 @@ export class HttpHead {
 
   private valueAt(at: number, name: string): string | undefined {
     if (at < 0) return undefined;
-    const start = at + name.length + 3;
-    const end = this.text.indexOf("\r\n", start);
-    return this.text.slice(start, end < 0 ? undefined : end).trim();
+    let start = at + name.length + 3;
+    let end = this.text.indexOf("\r\n", start);
+    if (end < 0) end = this.text.length;
+    // Not trim(), to which more is blank than to HTTP.
+    while (start < end && blanks.includes(this.text[start]!)) start += 1;
+    while (end > start && blanks.includes(this.text[end - 1]!)) end -= 1;
+    return this.text.slice(start, end);
   }
 
   private requireOne(name: string): void {

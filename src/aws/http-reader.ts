@@ -82,7 +82,8 @@ export class HttpReader {
       if (line === undefined) return false;
       rest = line.rest;
       if (this.state === "size") {
-        if (!/^[0-9a-f]{1,8}(?:;.*)?$/i.test(line.text)) throw broken("a chunk without a size");
+        if (!/^[0-9a-f]{1,8}(?:;[\t -~]*)?$/i.test(line.text))
+          throw broken("a chunk without a size");
         this.left = Number.parseInt(line.text, 16);
         this.state = this.left === 0 ? "trailer" : "chunk";
       } else if (this.state === "chunk end") {
@@ -135,11 +136,13 @@ export class HttpReader {
     }
     this.head = head;
     if (this.method === "HEAD" || status === 204 || status === 304) return true;
-    if (head.get("transfer-encoding")?.toLowerCase() === "chunked") {
+    const encoding = head.get("transfer-encoding")?.toLowerCase();
+    const length = head.get("content-length");
+    if (encoding !== undefined) {
+      if (encoding !== "chunked" || length !== undefined) throw broken("a body with two ends");
       this.state = "size";
       return false;
     }
-    const length = head.get("content-length");
     if (length === undefined || !/^\d{1,15}$/.test(length)) throw broken("a body without a length");
     this.state = "body";
     this.left = Number(length);

@@ -2,6 +2,7 @@ import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { afterEach, expect, test, vi } from "vitest";
 import { ConnectionPool } from "./http.ts";
+import { HttpHead } from "./http-head.ts";
 import { Throttle } from "./throttle.ts";
 
 let server: Server | undefined;
@@ -78,6 +79,18 @@ test.each<[string, string[], string]>([
   },
 );
 
+test("a blank that HTTP does not know is part of a value", () => {
+  const head = new HttpHead("HTTP/1.1 200 OK\r\ncontent-length: \t\u00a03 \r\nx: y");
+  expect(head.get("content-length")).toBe("\u00a03");
+});
+
+test("an answer that says close, among others, is the last of its connection", async () => {
+  const { get, connections } = await serve([
+    "HTTP/1.1 200 OK\r\nconnection: x, Close\r\ncontent-length: 0\r\n\r\n",
+  ]);
+  expect([await get(), await get(), connections()]).toEqual(["200 ", "200 ", 2]);
+});
+
 test("HEAD has a length and no body", async () => {
   const { get } = await serve(["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"]);
   expect(await get("HEAD")).toBe("200 ");
@@ -92,6 +105,25 @@ test.each<[string, string[]]>([
   [
     "two encodings",
     ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n"],
+  ],
+  [
+    "a name before a blank",
+    ["HTTP/1.1 200 OK\r\ncontent-length : 2\r\ncontent-length: 3\r\n\r\nabc"],
+  ],
+  ["a folded line", ["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n x: y\r\n\r\nabc"]],
+  ["half a line end", ["HTTP/1.1 200 OK\r\ncontent-length: 3\r\nx: y\rz: 1\r\n\r\nabc"]],
+  ["a NUL", ["HTTP/1.1 200 OK\r\ncontent-length: 3\r\nx: y\0\r\n\r\nabc"]],
+  [
+    "an encoding and a length",
+    ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n0\r\n\r\n"],
+  ],
+  [
+    "an encoding that nobody asked for",
+    ["HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc"],
+  ],
+  [
+    "no status",
+    ["HTTP/1.1 099 x\r\ncontent-length: 3\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc"],
   ],
   ["no length", ["HTTP/1.1 200 OK\r\n\r\nabc"]],
   ["a length that is none", ["HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nabc"]],
