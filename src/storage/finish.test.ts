@@ -1,9 +1,11 @@
 import {
   closeSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   writeSync,
 } from "node:fs";
@@ -68,4 +70,16 @@ test.each(disks)("a disk %s is waited for as long as it answers at once", async 
   const names = Array.from({ length: 100 }, (_, index) => `${index}`);
   await Promise.all(names.map((name) => finisher.finish(written(name))));
   expect(asked).toBe(2 * (takes === 0 ? 100 : 3));
+});
+
+test("a file that can neither be named nor removed fails alone", async () => {
+  const finisher = new Finisher();
+  const stuck = join(folder, "stuck");
+  mkdirSync(stuck);
+  const { descriptor } = written("unused");
+  const failed = finisher.finish({ descriptor, partial: stuck, file: join(folder, ".unused") });
+  const after = finisher.finish(written("after"));
+  await expect(failed).rejects.toMatchObject({ syscall: "rename" });
+  await after;
+  rmdirSync(stuck);
 });

@@ -76,7 +76,16 @@ function putInPlace({ descriptor, partial, file, done, fail }: Waiting, trouble:
     fs.renameSync(partial, file);
     done();
   } catch (error) {
-    fs.rmSync(partial, { force: true });
+    discard(partial);
     fail(error);
+  }
+}
+
+/** Removes what gets no name; that it cannot would hide why. */
+export function discard(partial: string): void {
+  try {
+    fs.rmSync(partial, { force: true });
+  } catch {
+    // The first trouble is the one that is told.
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Halt, inLanes } from "./lanes.ts";
+import { Halt, inLanes, startLanes } from "./lanes.ts";
 
 const tick = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -29,4 +29,14 @@ test("a failure starts no more, waits for those that run, and is the one that is
   ]);
   await expect(both).rejects.toThrow("the first");
   expect(ended).toEqual(["a 3", "b 5"]);
+});
+
+test("what is added while a lane ends is done too", async () => {
+  for (let moments = 0; moments < 8; moments++) {
+    const lanes = startLanes(1, (item: number) => Promise.resolve(item));
+    lanes.add([1]);
+    for (let count = 0; count < moments; count++) await Promise.resolve();
+    lanes.add([2]);
+    expect(await lanes.end()).toEqual([1, 2]);
+  }
 });

@@ -51,7 +51,10 @@ export function startLanes<T, R>(
   const results: R[] = [];
   const failures: unknown[] = [];
   const running = new Set<Promise<void>>();
+  // Told at once: what is added between a lane's end and its promise's needs another one.
+  let busy = 0;
   const lane = async () => {
+    busy += 1;
     while (next < items.length && failures.length === 0) {
       const index = next;
       next += 1;
@@ -62,11 +65,12 @@ export function startLanes<T, R>(
         failures.push(error);
       }
     }
+    busy -= 1;
   };
   return {
     add(more) {
       for (const item of more) items.push(item);
-      while (running.size < atOnce && next < items.length && failures.length === 0) {
+      while (busy < atOnce && next < items.length && failures.length === 0) {
         const one: Promise<void> = lane().finally(() => running.delete(one));
         running.add(one);
       }

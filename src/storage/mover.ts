@@ -12,7 +12,7 @@ import type { ReadResult, WireCredentials, WireTarget } from "../aws/wire.ts";
 import { ofParts } from "./checksums.ts";
 import type { Sums } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
-import { Finisher } from "./finish.ts";
+import { discard, Finisher } from "./finish.ts";
 import { Halted } from "./lanes.ts";
 import { Turns } from "./turns.ts";
 import type { TurnsOptions } from "./turns.ts";
@@ -154,7 +154,7 @@ export function createMover(
     } catch (error) {
       if (descriptor >= 0) {
         fs.closeSync(descriptor);
-        fs.rmSync(partial, { force: true });
+        discard(partial);
       }
       throw error;
     } finally {
