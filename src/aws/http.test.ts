@@ -214,6 +214,32 @@ test("so is one that takes a body and says nothing", async () => {
   await expect(hasty.send(request)).rejects.toMatchObject({ code: "ETIMEDOUT" });
 });
 
+test("the time that a disk has taken is not counted when it has caught up", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval"] });
+  const { take, asked, say } = await serve([]);
+  const slow: (() => void)[] = [];
+  let told: (() => void) | undefined;
+  const taken = take(() => {
+    told!();
+    return new Promise((resolve) => slow.push(resolve));
+  });
+  await asked;
+  // So many pieces that no more is read meanwhile.
+  for (const more of ["HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\na", "b", "c"]) {
+    vi.advanceTimersByTime(250);
+    const piece = new Promise<void>((resolve) => (told = resolve));
+    say(more);
+    await piece;
+  }
+  vi.advanceTimersByTime(61_000);
+  for (const done of slow) done();
+  for (let moments = 0; moments < 50; moments++) await Promise.resolve();
+  vi.advanceTimersByTime(250);
+  told = () => setImmediate(() => slow.at(-1)!());
+  say("d");
+  expect((await taken).head.status).toBe(200);
+});
+
 test("a kept connection that the other side has closed costs nothing but a new one", async () => {
   const { get, connections } = await serve(
     ["HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na"],

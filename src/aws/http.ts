@@ -107,8 +107,9 @@ class Connection {
   /** Called every {@link lookMs}. */
   look(): void {
     this.pieces.hasten();
-    this.quietMs =
-      this.heard || this.answer === undefined || this.timed ? 0 : this.quietMs + lookMs;
+    // A slow disk is not the other side's silence.
+    const isAwaited = this.answer !== undefined && !this.timed && this.pieces.busy === 0;
+    this.quietMs = isAwaited && !this.heard ? this.quietMs + lookMs : 0;
     this.heard = false;
     if (this.quietMs >= this.silentMs) this.silent();
   }
@@ -119,8 +120,6 @@ class Connection {
   }
 
   private silent(): void {
-    // A slow disk is not the other side's silence.
-    if (this.pieces.busy > 0) return;
     this.lost(broken("the connection fell silent", "ETIMEDOUT"));
   }
 
