@@ -110,7 +110,8 @@ export async function connect(
       clearTimeout(timer);
       socket.off("error", settle);
       if (error === undefined) {
-        if (read !== undefined && !own) socket.on("data", (chunk: Buffer) => copyTo(read, chunk));
+        if (read !== undefined && !own)
+          socket.on("data", (chunk: Buffer) => copyTo(read, chunk, socket));
         return resolve(socket.setNoDelay(true));
       }
       socket.destroy();
@@ -128,8 +129,9 @@ export async function connect(
   });
 }
 
-function copyTo(taker: Taker, chunk: Buffer): void {
-  for (let at = 0; at < chunk.length;) {
+function copyTo(taker: Taker, chunk: Buffer, socket: Socket): void {
+  // Who has given up makes no more space.
+  for (let at = 0; at < chunk.length && !socket.destroyed;) {
     const bytes = chunk.copy(taker.space(), 0, at);
     taker.took(bytes);
     at += bytes;

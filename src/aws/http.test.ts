@@ -1,4 +1,5 @@
-import { createServer } from "node:net";
+import { createServer as createGateway } from "node:http";
+import { connect, createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { afterEach, expect, test, vi } from "vitest";
 import { ConnectionPool } from "./http.ts";
@@ -179,6 +180,34 @@ test("a taker that fails fails the request, and the connection is not used again
   await expect(take(() => Promise.reject(full))).rejects.toBe(full);
   await take(() => {});
   expect(connections()).toBe(2);
+});
+
+test("so it does where a proxy brings more at once than there is space", async () => {
+  await serve([
+    `HTTP/1.1 200 OK\r\ncontent-length: 500000\r\n\r\n${"x".repeat(40_000)}`,
+    "x".repeat(460_000),
+  ]);
+  const gateway = createGateway().on("connect", (_request, socket: Socket) => {
+    const onward = connect((server!.address() as AddressInfo).port, "127.0.0.1", () => {
+      socket.write("HTTP/1.1 200 OK\r\n\r\n");
+      socket.pipe(onward).pipe(socket);
+    });
+    for (const one of [socket, onward]) one.on("error", () => {});
+  });
+  await new Promise<void>((resolve) => gateway.listen(0, "127.0.0.1", resolve));
+  const { port } = gateway.address() as AddressInfo;
+  const proxies = { http: `http://127.0.0.1:${port}` };
+  const far = new ConnectionPool(
+    { host: "far.example", port: 80, secure: false },
+    { ...network, proxies },
+  );
+  const full = Object.assign(new Error("no space left"), { code: "ENOSPC" });
+  const onData = () => {
+    throw full;
+  };
+  const sent = far.send({ method: "GET", target: "/", headers: "host: x\r\n", onData });
+  await expect(sent).rejects.toBe(full);
+  gateway.close();
 });
 
 test("a connection is given up a minute after its last byte", async () => {
