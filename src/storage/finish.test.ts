@@ -72,6 +72,18 @@ test.each(disks)("a disk %s is waited for as long as it answers at once", async 
   expect(asked).toBe(2 * (takes === 0 ? 100 : 3));
 });
 
+test("nor is one that answers at once now and then", async () => {
+  let time = 0;
+  let asked = 0;
+  const finisher = new Finisher(() => {
+    asked += 1;
+    return (time += asked % 6 === 0 ? 0 : 5);
+  });
+  const names = Array.from({ length: 100 }, (_, index) => `${index}`);
+  await Promise.all(names.map((name) => finisher.finish(written(name))));
+  expect(asked).toBeLessThan(20);
+});
+
 test("a file that can neither be named nor removed fails alone", async () => {
   const finisher = new Finisher();
   const stuck = join(folder, "stuck");

@@ -15,9 +15,11 @@ interface Waiting extends Written {
 /** So many go to the disk together, or as many as come within so long. */
 const together = 64;
 const longestMs = 20;
-/** To wake one of Node's threads takes longer; one answer that is late may be chance. */
+/** To wake one of Node's threads takes longer. */
 const soonMs = 0.1;
-const lateEnough = 3;
+/** One answer that is late may be chance; three in a row are a quarter of the last ten or so. */
+const lateEnough = 0.25;
+const lastOnes = 10;
 
 /**
  * Puts written files on the disk, then gives them their names: after a power cut no name stands for
@@ -28,7 +30,7 @@ export class Finisher {
   private waiting: Waiting[] = [];
   private timer: NodeJS.Timeout | undefined;
   private readonly now: () => number;
-  /** Answers in a row that came late. */
+  /** Share of the last answers that came late. */
   private late = 0;
 
   /** `now` is in milliseconds, of any origin; given by tests. */
@@ -64,7 +66,8 @@ export class Finisher {
     } catch (error) {
       return error as Error;
     } finally {
-      this.late = this.now() - began > soonMs ? this.late + 1 : 0;
+      const late = this.now() - began > soonMs ? 1 : 0;
+      this.late += (late - this.late) / lastOnes;
     }
   }
 }
