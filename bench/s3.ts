@@ -131,7 +131,9 @@ async function compareWork(
   }
   const results = new Map<string, Measured[]>(tools.map((name) => [name, []]));
   for (let round = 0; round < Number(values.rounds); round++) {
-    for (const name of tools) {
+    // Each round begins with another, because the first may find a machine that has rested.
+    const first = round % tools.length;
+    for (const name of [...tools.slice(first), ...tools.slice(0, first)]) {
       rmSync(back, { recursive: true, force: true });
       mkdirSync(back);
       if (kind === "large") fillMemory();
