@@ -192,6 +192,8 @@ async function compareWork(
  * together takes. So all of it is filled with what the kernel gives up at once: a file of holes, read.
  */
 function fillMemory(): void {
+  // No Linux.
+  if (!existsSync("/proc/meminfo")) return;
   const [, kilobytes] = /^MemAvailable: +(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))!;
   const file = openSync(join(root, "build", "bench-s3-holes"), O_RDWR | O_CREAT);
   const piece = Buffer.alloc(1 << 20);

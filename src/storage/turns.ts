@@ -22,7 +22,6 @@ const queued = 2;
 const busyEnough = 0.7;
 /** Where more at once do not end so much more in the same time, the other side is what is waited for. */
 const worthMore = 1.1;
-const movedAtOnce = 256;
 
 /**
  * Lets tasks begin in the order in which they come. Over a long line sixty-four small requests keep
@@ -44,8 +43,6 @@ export class Turns {
   private isIdle = false;
   /** Tasks a millisecond before the limit was raised last. */
   private before: number | undefined;
-  /** In the order in which they came; so many of them have begun. */
-  private begun = 0;
   private readonly waiting: { readonly bytes: number; readonly begin: (at: number) => void }[] = [];
 
   constructor({
@@ -74,7 +71,7 @@ export class Turns {
 
   /** Begins a task, now or when it is its turn; {@link leave} is told when that was. */
   enter(bytes: number): number | Promise<number> {
-    if (this.isWaiting() || !this.fits(bytes)) {
+    if (this.waiting.length > 0 || !this.fits(bytes)) {
       return new Promise((begin) => this.waiting.push({ bytes, begin }));
     }
     return this.take(bytes);
@@ -85,20 +82,11 @@ export class Turns {
     this.active -= 1;
     this.held -= bytes;
     this.judge(began);
-    for (let next = this.waiting[this.begun]; next !== undefined && this.fits(next.bytes);) {
-      this.begun += 1;
+    for (let next = this.waiting[0]; next !== undefined && this.fits(next.bytes);) {
+      this.waiting.shift();
       next.begin(this.take(next.bytes));
-      next = this.waiting[this.begun];
+      next = this.waiting[0];
     }
-    // To move hundreds for each that begins takes a while.
-    if (this.begun > movedAtOnce || !this.isWaiting()) {
-      this.waiting.splice(0, this.begun);
-      this.begun = 0;
-    }
-  }
-
-  private isWaiting(): boolean {
-    return this.waiting.length > this.begun;
   }
 
   private fits(bytes: number): boolean {
@@ -124,7 +112,7 @@ export class Turns {
     this.isIdle = this.busy() < busyEnough;
     this.ended = 0;
     this.since = at;
-    if (!this.isWaiting()) return;
+    if (this.waiting.length === 0) return;
     if (this.before !== undefined && rate < worthMore * this.before) {
       this.most = this.limit;
       return;
