@@ -25,7 +25,7 @@ interface Job {
   readonly thread: number;
 }
 
-const rangeBytes = 16 << 20;
+const rangeBytes = 64 << 20;
 const fileBytes = 10 << 10;
 const memoryBytes = 256 << 10;
 const { hostname, port } = new URL(process.env["AWS_ENDPOINT_URL"]!);

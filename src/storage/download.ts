@@ -28,6 +28,11 @@ export interface Downloaded {
 }
 
 const standardRange = 16 << 20;
+/**
+ * A very large object has ranges so many times as long: between two requests of a connection lies a
+ * round trip, at 40 ms a fifth of the time. A kill costs the ranges under way.
+ */
+const longer = 4;
 const heldBytes = 64 << 20;
 const smallAtOnce = { first: 64, most: 256 };
 
@@ -185,7 +190,11 @@ async function fetchAll(
       atOnce: { first: rangesAtOnce, most: rangesAtOnce },
     });
     const job = { s3, crew: many, bucket, rangeBytes, halt, onBytes };
-    const gather = (object: Fetched) => gatherObject(job, object);
+    const gather = (object: Fetched) =>
+      gatherObject(
+        object.size > longer * line ? { ...job, rangeBytes: longer * rangeBytes } : job,
+        object,
+      );
     const big = large.filter(({ size }) => size > line);
     const middle = large.filter(({ size }) => size <= line);
     try {
