@@ -155,11 +155,12 @@ async function work({ kind, bucket, folder, amount, write, threads, thread }: Jo
     let crc = 0;
     if (kind === "large") {
       let offset = at * rangeBytes;
-      if (offset >= amount * 2 ** 20) return undefined;
-      const range = `bytes=${offset}-${offset + rangeBytes - 1}`;
+      const bytes = Math.min(rangeBytes, amount * 2 ** 20 - offset);
+      if (bytes <= 0) return undefined;
+      const range = `bytes=${offset}-${offset + bytes - 1}`;
       return {
         request: requestOf(`/${bucket}/moxi/large/file`, { range }),
-        bytes: rangeBytes,
+        bytes,
         take(piece) {
           if (!write) return;
           crc = crc32(piece, crc);

@@ -1,21 +1,15 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { expect, test } from "vitest";
+import type { RequestListener } from "node:http";
+import { afterEach, expect, test } from "vitest";
 import { Wire } from "./wire.ts";
 
-test("what comes from another range than was asked for is thrown away, even before a break", async () => {
-  const whole = "0123456789";
-  const asked: (string | undefined)[] = [];
-  const server = createServer(({ headers }, answer) => {
-    asked.push(headers.range);
-    const cut = (text: string) => answer.write(text, () => answer.destroy());
-    answer.setHeader("content-length", asked.length === 1 ? 10 : 5);
-    if (asked.length === 1) return cut("01234");
-    answer.statusCode = 206;
-    answer.setHeader("content-range", `bytes ${asked.length === 2 ? "0-4" : "5-9"}/10`);
-    if (asked.length === 2) return cut("012");
-    answer.end("56789");
-  });
+const whole = "0123456789";
+const started: { close(): void }[] = [];
+afterEach(() => started.splice(0).forEach((one) => one.close()));
+
+async function wireTo(answer: RequestListener): Promise<Wire> {
+  const server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const known = { accessKeyId: "A", secretAccessKey: "s" };
   const wire = new Wire(
@@ -36,11 +30,57 @@ test("what comes from another range than was asked for is thrown away, even befo
     { get: () => known, renew: () => Promise.resolve(known) },
     { connections: 1 },
   );
-  const file = Buffer.alloc(10);
-  const range = { offset: 0, length: 10, whole: true };
+  started.push(wire, server);
+  return wire;
+}
+
+async function read(wire: Wire): Promise<string> {
+  const file = Buffer.alloc(whole.length);
+  const range = { offset: 0, length: whole.length, whole: true };
   await wire.get("key", range, '"etag"', (piece, at) => void piece.copy(file, at));
-  expect(file.toString()).toBe(whole);
+  return file.toString();
+}
+
+test("what comes from another range than was asked for is thrown away, even before a break", async () => {
+  const asked: (string | undefined)[] = [];
+  const wire = await wireTo(({ headers }, answer) => {
+    asked.push(headers.range);
+    const cut = (text: string) => answer.write(text, () => answer.destroy());
+    answer.setHeader("content-length", asked.length === 1 ? 10 : 5);
+    if (asked.length === 1) return cut("01234");
+    answer.statusCode = 206;
+    answer.setHeader("content-range", `bytes ${asked.length === 2 ? "0-4" : "5-9"}/10`);
+    if (asked.length === 2) return cut("012");
+    answer.end("56789");
+  });
+  expect(await read(wire)).toBe(whole);
   expect(asked).toEqual([undefined, "bytes=5-9", "bytes=5-9"]);
-  wire.close();
-  server.close();
+});
+
+/** Sends two bytes of what is asked for, then breaks off; after so many nothing at all. */
+function breakingOff(atMost: number): { readonly answer: RequestListener; requests: number } {
+  const line = {
+    requests: 0,
+    answer: (({ headers }, answer) => {
+      line.requests += 1;
+      const from = Number(/\d+/.exec(headers.range ?? "0")![0]);
+      if (from >= atMost) return answer.destroy();
+      answer.statusCode = headers.range === undefined ? 200 : 206;
+      answer.setHeader("content-range", `bytes ${from}-9/10`);
+      answer.setHeader("content-length", 10 - from);
+      answer.write(whole.slice(from, from + 2), () => answer.destroy());
+    }) as RequestListener,
+  };
+  return line;
+}
+
+test("attempts are counted anew where more has come", async () => {
+  expect(await read(await wireTo(breakingOff(10).answer))).toBe(whole);
+});
+
+test("attempts that bring nothing more are limited", async () => {
+  const line = breakingOff(4);
+  await expect(read(await wireTo(line.answer))).rejects.toMatchObject({ code: "E_NETWORK" });
+  // Two that brought something; of that the last counts as the first of three.
+  expect(line.requests).toBe(4);
 });

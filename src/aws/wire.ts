@@ -142,6 +142,7 @@ export class Wire {
     onData: (piece: Buffer, at: number) => void | Promise<void>,
   ): Promise<ReadResult> {
     let at = 0;
+    let farthest = 0;
     let crc = 0;
     /** The part that is asked for, as the answer has to name it; nothing where that is the whole. */
     let part: string | undefined;
@@ -159,12 +160,14 @@ export class Wire {
       const work = onData(piece, at);
       crc = crc32(piece, crc);
       at += piece.length;
+      farthest = Math.max(farthest, at);
       return work;
     };
     const last = range.offset + range.length - 1;
     const answer = await this.send("GET", key, {
       doing: "read",
       onData: take,
+      reached: () => farthest,
       headers: () => {
         // All of it had come, and then no end: nothing is left that could be asked for.
         if (at === range.length) at = crc = 0;
@@ -204,6 +207,7 @@ export class Wire {
     try {
       let renewed = false;
       let turned = false;
+      let reached = 0;
       for (let attempt = 1; ; attempt++) {
         let trouble: unknown;
         let pause = this.target.pauseMs;
@@ -247,6 +251,10 @@ export class Wire {
           if (systemCode(error) === undefined || isHopeless(error)) throw error;
           trouble = error;
         }
+        // A line that breaks now and then brings a long range too, in the end.
+        const now = options.reached?.() ?? 0;
+        if (now > reached) attempt = 1;
+        reached = now;
         if (attempt >= this.target.attempts) throw trouble;
         const most = Math.min(longestPauseMs, pause * 2 ** (attempt - 1));
         await new Promise((resolve) => setTimeout(resolve, most * (0.5 + this.random() / 2)));
@@ -300,6 +308,8 @@ interface SendOptions {
   readonly body?: Buffer | undefined;
   readonly onData?: TakeBody | undefined;
   readonly onSent?: ((bytes: number) => void) | undefined;
+  /** How far it has come, in all attempts: they are counted anew where it has come farther. */
+  readonly reached?: () => number;
   /** What is wrong with a 2xx answer, if something is. */
   readonly check?: (answer: HttpAnswer) => string | undefined;
 }

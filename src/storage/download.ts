@@ -28,10 +28,7 @@ export interface Downloaded {
 }
 
 const standardRange = 16 << 20;
-/**
- * A very large object has ranges so many times as long: between two requests of a connection lies a
- * round trip, at 40 ms a fifth of the time. A kill costs the ranges under way.
- */
+/** Those of a very large object are so many times as long. */
 const longer = 4;
 const heldBytes = 64 << 20;
 const smallAtOnce = { first: 64, most: 256 };
@@ -106,6 +103,14 @@ export function download(
   options: DownloadOptions,
 ): Promise<Downloaded> {
   return fetchAll(aws, { pages: [objects] }, options);
+}
+
+/**
+ * Long where that leaves enough of them for each connection: between two requests of one lies a round
+ * trip. A kill costs the ranges under way, so that others are short.
+ */
+function rangeBytesFor(size: number, least: number): number {
+  return size > longer * least * rangesAtOnce ? longer * least : least;
 }
 
 interface Found {
@@ -191,10 +196,7 @@ async function fetchAll(
     });
     const job = { s3, crew: many, bucket, rangeBytes, halt, onBytes };
     const gather = (object: Fetched) =>
-      gatherObject(
-        object.size > longer * line ? { ...job, rangeBytes: longer * rangeBytes } : job,
-        object,
-      );
+      gatherObject({ ...job, rangeBytes: rangeBytesFor(object.size, rangeBytes) }, object);
     const big = large.filter(({ size }) => size > line);
     const middle = large.filter(({ size }) => size <= line);
     try {

@@ -105,18 +105,32 @@ describe.skipIf(kind === undefined)(`faults before ${kind}`, () => {
       expect((await fetch()).equals(readFileSync(path))).toBe(true);
     });
 
+    /** How many bytes each request for a range has asked for. */
+    const asked = () =>
+      proxy.seen.flatMap(({ operation, headers }) => {
+        if (operation !== "GetObject") return [];
+        const [first, last] = headers.range!.slice("bytes=".length).split("-").map(Number);
+        return [last! - first! + 1];
+      });
+
     test("what a cut body has brought is not fetched again", async () => {
       await send();
       proxy.fault = on("GetObject", { cutAt: 3 * mib }, 1);
       await fetch();
-      const ranges = proxy.seen.flatMap(({ operation, headers }) =>
-        operation === "GetObject" ? [headers.range!] : [],
-      );
-      const asked = ranges.map((range) => {
-        const [first, last] = range.slice("bytes=".length).split("-").map(Number);
-        return last! - first! + 1;
-      });
-      expect(asked.reduce((sum, each) => sum + each, 0)).toBe(17 * mib + 2 * mib);
+      expect(asked().reduce((sum, each) => sum + each, 0)).toBe(17 * mib + 2 * mib);
+    });
+
+    test("a very large object is asked for in longer ranges, which go on after a break", async () => {
+      await send();
+      const partBytes = mib / 2;
+      proxy.fault = on("GetObject", { cutAt: mib }, 3);
+      const folder = desk.path(`longer-${counter}`);
+      const from = { prefix: `fault-${counter}/`, folder };
+      await downloadPrefix(await desk.aws(proxy.url), from, { ...desk.options, partBytes });
+      expect(readFileSync(join(folder, "large")).equals(readFileSync(path))).toBe(true);
+      // Seventeen MiB are more than thirty-two ranges.
+      const long = Array.from({ length: 8 }, () => 4 * partBytes);
+      expect(asked().toSorted((a, b) => b - a)).toEqual([...long, mib, mib]);
     });
 
     test("a small object whose bytes change on the way", async () => {
