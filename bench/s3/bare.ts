@@ -12,6 +12,7 @@ import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { Worker, isMainThread, workerData } from "node:worker_threads";
 import { crc32 } from "node:zlib";
 import { createSigner } from "../../src/aws/sign.ts";
+import { blocksOf, rangesOf } from "../../src/storage/blocks.ts";
 
 interface Job {
   readonly kind: "large" | "small";
@@ -25,7 +26,6 @@ interface Job {
   readonly thread: number;
 }
 
-const rangeBytes = 64 << 20;
 const fileBytes = 10 << 10;
 const memoryBytes = 256 << 10;
 const { hostname, port } = new URL(process.env["AWS_ENDPOINT_URL"]!);
@@ -135,6 +135,7 @@ function connection(next: Next, session?: Buffer) {
 async function work({ kind, bucket, folder, amount, write, threads, thread }: Job): Promise<void> {
   let index = thread;
   const large = kind === "large" && write ? openSync(join(folder, "file"), "r+") : -1;
+  const ranges = rangesOf(blocksOf(amount * 2 ** 20, 16 << 20));
   const names: string[] = [];
   let page: Promise<void> | undefined;
   if (kind === "small" && write) {
@@ -154,9 +155,10 @@ async function work({ kind, bucket, folder, amount, write, threads, thread }: Jo
     index += threads;
     let crc = 0;
     if (kind === "large") {
-      let offset = at * rangeBytes;
-      const bytes = Math.min(rangeBytes, amount * 2 ** 20 - offset);
-      if (bytes <= 0) return undefined;
+      const wanted = ranges[at];
+      if (wanted === undefined) return undefined;
+      const bytes = wanted.length;
+      let { offset } = wanted;
       const range = `bytes=${offset}-${offset + bytes - 1}`;
       return {
         request: requestOf(`/${bucket}/moxi/large/file`, { range }),

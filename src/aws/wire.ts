@@ -39,8 +39,6 @@ export interface WireCredentials {
 }
 
 export interface ReadResult {
-  /** CRC-32 of what arrived. */
-  readonly crc: number;
   readonly etag: string;
   /** Checksums of the whole object, in base64, as far as the service keeps them and the whole was read. */
   readonly stored: Readonly<Record<"crc" | "crc64" | "sha256", string | undefined>>;
@@ -132,8 +130,8 @@ export class Wire {
 
   /**
    * Reads a range, or a whole object. After a break it goes on where it stopped. `onData` gets each
-   * piece with its place in the range; the piece is overwritten after the call, or once the promise
-   * that the call returns has settled.
+   * piece with its place in the range, once more from the start where what came has to be thrown away;
+   * the piece is overwritten after the call, or once the promise that the call returns has settled.
    */
   async get(
     key: string,
@@ -143,7 +141,6 @@ export class Wire {
   ): Promise<ReadResult> {
     let at = 0;
     let farthest = 0;
-    let crc = 0;
     /** The part that is asked for, as the answer has to name it; nothing where that is the whole. */
     let part: string | undefined;
     /** Of the answer that brought the first bytes: later ones know no checksum of the whole. */
@@ -158,7 +155,6 @@ export class Wire {
       }
       if (at === 0) first = head;
       const work = onData(piece, at);
-      crc = crc32(piece, crc);
       at += piece.length;
       farthest = Math.max(farthest, at);
       return work;
@@ -170,7 +166,7 @@ export class Wire {
       reached: () => farthest,
       headers: () => {
         // All of it had come, and then no end: nothing is left that could be asked for.
-        if (at === range.length) at = crc = 0;
+        if (at === range.length) at = 0;
         const from = range.offset + at;
         part = range.whole && at === 0 ? undefined : `bytes ${from}-${last}/`;
         return {
@@ -185,7 +181,6 @@ export class Wire {
     const head = first ?? answer.head;
     const stored = (name: string) => (head.status === 200 ? head.get(name) : undefined);
     return {
-      crc,
       etag: answer.head.get("etag") ?? "",
       stored: {
         crc: stored("x-amz-checksum-crc32"),

@@ -1,33 +1,14 @@
 import { sha256OfFile } from "../base/file-hash.ts";
 import type { Bucket, ObjectHead, S3 } from "../aws/s3.ts";
 import { crcText } from "../aws/wire.ts";
+import { blocksOf } from "./blocks.ts";
+import type { Stretch, Sums } from "./blocks.ts";
 import { combineCrc, compositeCrc } from "./crc.ts";
 import { combineCrc64, crc64Text } from "./crc64.ts";
 import { inLanes } from "./lanes.ts";
 import type { Mover } from "./mover.ts";
 
-/** A stretch of an object or of a file. */
-export interface Range {
-  readonly index: number;
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** What was counted over one range; the second only where the object has nothing else. */
-export interface Sums {
-  readonly crc: number;
-  readonly crc64?: bigint | undefined;
-}
-
-export function rangesOf(size: number, rangeBytes: number): Range[] {
-  return Array.from({ length: Math.ceil(size / rangeBytes) }, (_, index) => ({
-    index,
-    offset: index * rangeBytes,
-    length: Math.min(rangeBytes, size - index * rangeBytes),
-  }));
-}
-
-/** How long ranges have to be so that an object's checksum can be compared: as its parts, perhaps. */
+/** How long blocks have to be so that an object's checksum can be compared: as its parts, perhaps. */
 export async function comparableBytes(
   s3: S3,
   bucket: Bucket,
@@ -53,13 +34,13 @@ export function needsCrc64({ crc, crc64 }: ObjectHead): boolean {
   return crc === undefined && crc64 !== undefined;
 }
 
-/** Whether ranges make up an object; undefined where S3 keeps nothing that can be compared. */
+/** Whether blocks make up an object; undefined where S3 keeps nothing that can be compared. */
 export function agrees(
   { crc, crc64 }: ObjectHead,
-  ranges: readonly Range[],
+  blocks: readonly Stretch[],
   sums: readonly Sums[],
 ): boolean | undefined {
-  const lengthOf = (index: number) => ranges[index]!.length;
+  const lengthOf = (index: number) => blocks[index]!.length;
   if (crc !== undefined) {
     const [value, count] = crc.split("-");
     if (count === undefined) {
@@ -91,13 +72,14 @@ export async function isSameContent(
 ): Promise<boolean | undefined> {
   if (head.size !== file.size) return false;
   if (head.crc === undefined && head.crc64 === undefined) return undefined;
-  const rangeBytes = await comparableBytes(at.s3, at.bucket, head, checkedBytes);
-  const ranges = rangesOf(file.size, rangeBytes);
+  const blockBytes = await comparableBytes(at.s3, at.bucket, head, checkedBytes);
+  const blocks = blocksOf(file.size, blockBytes);
   const crc64 = needsCrc64(head);
-  const sums = await inLanes(ranges, checkedAtOnce, ({ offset, length }) =>
-    at.crew.run({ kind: "check", file: file.path, offset, length, crc64 }, () => {}),
-  );
-  return agrees(head, ranges, sums);
+  const sums = await inLanes(blocks, checkedAtOnce, async ({ offset, length }) => {
+    const task = { kind: "check", file: file.path, offset, length, crc64 } as const;
+    return (await at.crew.run(task, () => {})).sums[0]!;
+  });
+  return agrees(head, blocks, sums);
 }
 
 const checkedBytes = 16 << 20;

@@ -3,8 +3,9 @@ import { formatBytes, plural, printable } from "../base/format.ts";
 import { tellWait } from "../base/waiting.ts";
 import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectInfo, S3 } from "../aws/s3.ts";
+import { rangesAtOnce } from "./blocks.ts";
 import { createCrew } from "./crew.ts";
-import { gatherObject, rangesAtOnce } from "./gather.ts";
+import { gatherObject } from "./gather.ts";
 import { Folders, inTheWay, requireSpace, Unnamed } from "./landing.ts";
 import { Halt, inLanes, startLanes } from "./lanes.ts";
 import { partialName } from "./mover.ts";
@@ -27,9 +28,8 @@ export interface Downloaded {
   readonly resumedBytes: number;
 }
 
-const standardRange = 16 << 20;
-/** Those of a very large object are so many times as long. */
-const longer = 4;
+/** What a break costs of each request under way, at most. */
+const standardBlock = 16 << 20;
 const heldBytes = 64 << 20;
 const smallAtOnce = { first: 64, most: 256 };
 
@@ -105,14 +105,6 @@ export function download(
   return fetchAll(aws, { pages: [objects] }, options);
 }
 
-/**
- * Long where that leaves enough of them for each connection: between two requests of one lies a round
- * trip. A kill costs the ranges under way, so that others are short.
- */
-function rangeBytesFor(size: number, least: number): number {
-  return size > longer * least * rangesAtOnce ? longer * least : least;
-}
-
 interface Found {
   readonly pages: Iterable<readonly Fetched[]> | AsyncIterable<readonly Fetched[]>;
   /** The place that has yet to be listed; otherwise all names are known, and safe. */
@@ -127,10 +119,10 @@ async function fetchAll(
   const { bucket, host, clock, threads } = options;
   const s3 = await aws.s3();
   const wire = s3.wire(bucket, options);
-  const rangeBytes = options.partBytes ?? standardRange;
-  const line = rangeBytes * rangesAtOnce;
+  const blockBytes = options.partBytes ?? standardBlock;
+  const line = blockBytes * rangesAtOnce;
   // What came in parts may have a checksum that only its parts tell.
-  const inParts = ({ etag, size }: ObjectInfo) => size > rangeBytes || /-\d+"?$/.test(etag);
+  const inParts = ({ etag, size }: ObjectInfo) => size > blockBytes || /-\d+"?$/.test(etag);
 
   const all: Fetched[] = [];
   let bytes = 0;
@@ -194,9 +186,8 @@ async function fetchAll(
       bytes: large.reduce((sum, { size }) => sum + size, 0),
       atOnce: { first: rangesAtOnce, most: rangesAtOnce },
     });
-    const job = { s3, crew: many, bucket, rangeBytes, halt, onBytes };
-    const gather = (object: Fetched) =>
-      gatherObject({ ...job, rangeBytes: rangeBytesFor(object.size, rangeBytes) }, object);
+    const job = { s3, crew: many, bucket, blockBytes, halt, onBytes };
+    const gather = (object: Fetched) => gatherObject(job, object);
     const big = large.filter(({ size }) => size > line);
     const middle = large.filter(({ size }) => size <= line);
     try {

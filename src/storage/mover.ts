@@ -9,10 +9,12 @@ import { stampOf } from "../base/stamp.ts";
 import type { Stamp } from "../base/stamp.ts";
 import { crcText, Wire } from "../aws/wire.ts";
 import type { ReadResult, WireCredentials, WireTarget } from "../aws/wire.ts";
+import { BlockSums } from "./blocks.ts";
+import type { Sums } from "./blocks.ts";
 import { ofParts } from "./checksums.ts";
-import type { Sums } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
 import { discard, Finisher } from "./finish.ts";
+import { noteBlocks } from "./journal.ts";
 import { Halted } from "./lanes.ts";
 import { Turns } from "./turns.ts";
 import type { TurnsOptions } from "./turns.ts";
@@ -31,22 +33,24 @@ export type Task =
       number: number;
     }
   | { kind: "check"; file: string; offset: number; length: number; crc64: boolean }
+  /** Blocks from `index` on, each noted when it has come. */
   | {
       kind: "range";
       file: string;
       key: string;
       etag: string;
+      index: number;
       offset: number;
       length: number;
+      blockBytes: number;
       crc64: boolean;
     }
   /** Gathered in `partial`, then called `file`: the same while it has to stay hidden. */
   | { kind: "get"; partial: string; file: string; key: string; etag: string; size: number };
 
 export interface Moved {
-  readonly crc: number;
-  /** Where it was asked for. */
-  readonly crc64?: bigint | undefined;
+  /** Of each block of a range; one of anything else. */
+  readonly sums: readonly Sums[];
   readonly etag: string;
 }
 
@@ -107,15 +111,17 @@ export function createMover(
       case "put":
         return withBytes(task, async (bytes) => {
           const { key, ifAbsent } = task;
-          return { ...(await wire.put(key, bytes, { ifAbsent, onSent: onBytes })), etag: "" };
+          const { crc } = await wire.put(key, bytes, { ifAbsent, onSent: onBytes });
+          return { sums: [{ crc }], etag: "" };
         });
       case "part":
         return withBytes(task, async (body) => {
           const { key, uploadId, number } = task;
-          return wire.putPart(key, { uploadId, number, body }, onBytes);
+          const { crc, etag } = await wire.putPart(key, { uploadId, number, body }, onBytes);
+          return { sums: [{ crc }], etag };
         });
       case "check":
-        return { ...sumsOf(task), etag: "" };
+        return { sums: [sumsOf(task)], etag: "" };
       case "range": {
         const file = fs.openSync(task.file, "r+");
         try {
@@ -138,17 +144,19 @@ export function createMover(
     const began = typeof turn === "number" ? turn : await turn;
     const range = { offset: 0, length: size, whole: true };
     let descriptor = -1;
+    let crc = 0;
     const onData = (piece: Buffer, at: number) => {
       writeAll(descriptor, piece, at);
+      crc = crc32(piece, at === 0 ? 0 : crc);
       onBytes(piece.length);
     };
-    let moved: ReadResult;
+    let read: ReadResult;
     try {
       if (isOver?.() === true) throw new Halted();
       descriptor = fs.openSync(partial, "w");
       for (let attempt = 1; ; attempt++) {
-        moved = await wire.get(key, range, etag, onData);
-        if (isStored(moved, partial, size)) break;
+        read = await wire.get(key, range, etag, onData);
+        if (isStored(read, crc, { file: partial, size })) break;
         if (attempt === 3) throw checksumError(key);
       }
     } catch (error) {
@@ -162,7 +170,7 @@ export function createMover(
       turns.leave(held, began);
     }
     await finisher.finish({ descriptor, partial, file });
-    return moved;
+    return { sums: [{ crc }], etag: read.etag };
   };
 
   return {
@@ -184,30 +192,31 @@ function heldBy(task: Task): number {
 
 async function getRange(
   wire: Wire,
-  { key, etag, offset, length, crc64: wanted }: Task & { kind: "range" },
+  task: Task & { kind: "range" },
   file: number,
   onBytes: (bytes: number) => void,
 ): Promise<Moved> {
+  const { key, etag, index, offset, length } = task;
   const range = { offset, length, whole: false };
-  let sum = 0n;
-  let counted = 0;
+  const counted = new BlockSums(task);
   const read = await wire.get(key, range, etag, (piece, at) => {
-    const written = writePiece(file, piece, offset + at);
+    const whole = counted.take(piece, at);
+    // Before they are written, perhaps: who goes on with them reads them again.
+    noteBlocks(task.file, index + counted.sums.length - whole.length, whole);
     onBytes(piece.length);
-    if (wanted) {
-      // After an answer that was thrown away it begins anew.
-      sum = crc64(piece, at === counted ? sum : 0n);
-      counted = at + piece.length;
-    }
-    return written;
+    return writePiece(file, piece, offset + at);
   });
-  return { crc: read.crc, crc64: wanted ? sum : undefined, etag: read.etag };
+  return { sums: counted.sums, etag: read.etag };
 }
 
-function isStored({ crc, stored }: ReadResult, file: string, length: number): boolean {
+function isStored(
+  { stored }: ReadResult,
+  crc: number,
+  { file, size }: { readonly file: string; readonly size: number },
+): boolean {
   if (stored.crc !== undefined) return ofParts(stored.crc) || stored.crc === crcText(crc);
   if (stored.crc64 !== undefined) {
-    const sums = sumsOf({ kind: "check", file, offset: 0, length, crc64: true });
+    const sums = sumsOf({ kind: "check", file, offset: 0, length: size, crc64: true });
     return stored.crc64 === crc64Text(sums.crc64!);
   }
   if (stored.sha256 === undefined || ofParts(stored.sha256)) return true;

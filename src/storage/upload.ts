@@ -186,7 +186,8 @@ async function putParts(job: Job, file: Stamped, partBytes: number): Promise<num
     const sendPart = async ({ number, offset, length }: (typeof wanted)[number]) => {
       const part = { file: path, stamp, key, offset, length, uploadId: id, number };
       const task = { kind: "part", ...part } as const;
-      const { crc, etag } = await crew.run(task, (bytes) => progress.add(bytes));
+      const { sums, etag } = await crew.run(task, (bytes) => progress.add(bytes));
+      const { crc } = sums[0]!;
       crcs.set(number, crc);
       parts.set(number, { number, size: length, etag, crc: crcText(crc) });
     };
@@ -241,8 +242,8 @@ async function findUpload(
     const same = await inLanes(parts, bigAtOnce, async ({ number, crc }) => {
       const { offset, length } = wanted[number - 1]!;
       const task = { kind: "check", file: path, offset, length, crc64: false } as const;
-      const checked = await crew.run(task, () => {});
-      return checked.crc >= 0 && crcText(checked.crc) === crc;
+      const checked = (await crew.run(task, () => {})).sums[0]!.crc;
+      return checked >= 0 && crcText(checked) === crc;
     });
     if (same.every((each) => each)) return { id, found };
   }
