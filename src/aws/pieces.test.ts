@@ -71,6 +71,16 @@ test("a piece stays as it is while somebody works on it", async () => {
   expect(pieces.busy).toBe(0);
 });
 
+test("there is space after a taker that throws, which ends the connection", () => {
+  const pieces = new Pieces([]);
+  const take = () => {
+    throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
+  };
+  expect(pieces.extend(pieces.space().length, take)).toBe(true);
+  expect(() => pieces.rest()).toThrow("no space left");
+  expect(pieces.space().length).toBeGreaterThan(0);
+});
+
 test("what goes wrong with one piece is told to everybody who asks, also later", async () => {
   const pieces = new Pieces([]);
   const full = Object.assign(new Error("no space left"), { code: "ENOSPC" });

@@ -41,6 +41,8 @@ export class Pieces {
   }
 
   space(): Buffer {
+    // Of a taker that threw the memory may be full, and Node reads into an empty buffer for ever.
+    if (this.filled === this.memory.length) this.filled = 0;
     return this.filled === 0 ? this.memory : this.memory.subarray(this.filled);
   }
 

@@ -84,3 +84,45 @@ test("attempts that bring nothing more are limited", async () => {
   // Two that brought something; of that the last counts as the first of three.
   expect(line.requests).toBe(4);
 });
+
+test.each<[string, () => void | Promise<void>]>([
+  ["at once", () => fail()],
+  ["later", () => Promise.resolve().then(fail)],
+])("what its taker cannot do is not tried again, when it is told %s", async (_when, failing) => {
+  let requests = 0;
+  const wire = await wireTo((_request, answer) => {
+    requests += 1;
+    answer.end(whole);
+  });
+  const range = { offset: 0, length: whole.length, whole: true };
+  await expect(wire.get("key", range, '"etag"', failing)).rejects.toThrow(
+    "the disk does not answer",
+  );
+  expect(requests).toBe(1);
+});
+
+/** A file system's code that a network has too. */
+function fail(): never {
+  throw Object.assign(new Error("the disk does not answer"), {
+    code: "ETIMEDOUT",
+    syscall: "write",
+  });
+}
+
+test("expired credentials are renewed as often as more has come", async () => {
+  let requests = 0;
+  const wire = await wireTo(({ headers }, answer) => {
+    requests += 1;
+    const from = Number(/\d+/.exec(headers.range ?? "0")![0]);
+    if (requests % 2 === 0) {
+      answer.statusCode = 400;
+      return answer.end("<Error><Code>ExpiredToken</Code></Error>");
+    }
+    answer.statusCode = headers.range === undefined ? 200 : 206;
+    answer.setHeader("content-range", `bytes ${from}-9/10`);
+    answer.setHeader("content-length", 10 - from);
+    answer.write(whole.slice(from, from + 4), () => (from > 6 ? answer.end() : answer.destroy()));
+  });
+  expect(await read(wire)).toBe(whole);
+  expect(requests).toBe(5);
+});

@@ -141,6 +141,19 @@ export class Wire {
   ): Promise<ReadResult> {
     let at = 0;
     let farthest = 0;
+    /** Whether `onData` has failed: that is not the line's fault, and its pieces are not all there. */
+    let failed = false;
+    const fail = (error: unknown): never => {
+      failed = true;
+      throw error;
+    };
+    const handOn = (piece: Buffer) => {
+      try {
+        return onData(piece, at)?.catch(fail);
+      } catch (error) {
+        return fail(error);
+      }
+    };
     /** The part that is asked for, as the answer has to name it; nothing where that is the whole. */
     let part: string | undefined;
     /** Of the answer that brought the first bytes: later ones know no checksum of the whole. */
@@ -154,7 +167,7 @@ export class Wire {
         throw broken("another range than was asked for");
       }
       if (at === 0) first = head;
-      const work = onData(piece, at);
+      const work = handOn(piece);
       at += piece.length;
       farthest = Math.max(farthest, at);
       return work;
@@ -164,6 +177,7 @@ export class Wire {
       doing: "read",
       onData: take,
       reached: () => farthest,
+      isOver: () => failed,
       headers: () => {
         // All of it had come, and then no end: nothing is left that could be asked for.
         if (at === range.length) at = 0;
@@ -243,12 +257,16 @@ export class Wire {
             trouble = failure;
           }
         } catch (error) {
+          if (options.isOver?.() === true) throw error;
           if (systemCode(error) === undefined || isHopeless(error)) throw error;
           trouble = error;
         }
-        // A line that breaks now and then brings a long range too, in the end.
+        // A line that breaks now and then brings a long range too, in the end, in hours perhaps.
         const now = options.reached?.() ?? 0;
-        if (now > reached) attempt = 1;
+        if (now > reached) {
+          attempt = 1;
+          renewed = turned = false;
+        }
         reached = now;
         if (attempt >= this.target.attempts) throw trouble;
         const most = Math.min(longestPauseMs, pause * 2 ** (attempt - 1));
@@ -305,6 +323,8 @@ interface SendOptions {
   readonly onSent?: ((bytes: number) => void) | undefined;
   /** How far it has come, in all attempts: they are counted anew where it has come farther. */
   readonly reached?: () => number;
+  /** Whether trouble is none of the line's, so that nothing is repeated. */
+  readonly isOver?: () => boolean;
   /** What is wrong with a 2xx answer, if something is. */
   readonly check?: (answer: HttpAnswer) => string | undefined;
 }
