@@ -180,10 +180,10 @@ export async function openS3(parts: ClientParts) {
         }
       }),
 
-    /** The size of an object's first part: where an object that was sent in parts was cut. */
-    partBytes: (bucket: Bucket, key: string): Promise<number> =>
+    /** The size of a part, counted from 1, of an object that was sent in parts. */
+    partBytes: (bucket: Bucket, key: string, number: number): Promise<number> =>
       parts.attempt(`look at the parts of ${uri(bucket, key)}`, async () => {
-        const input = { ...of(bucket), Key: key, PartNumber: 1 };
+        const input = { ...of(bucket), Key: key, PartNumber: number };
         const { ContentLength } = await client.send(new HeadObjectCommand(input));
         return ContentLength!;
       }),

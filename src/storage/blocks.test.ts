@@ -38,7 +38,7 @@ test("ranges leave out what is there, and cover the rest once", () => {
     Array.from({ length }, (_, at) => offset + at),
   );
   expect(covered).toEqual(wanted);
-  expect(ranges.map(({ index }) => index * 2)).toEqual(ranges.map(({ offset }) => offset));
+  expect(ranges.map(({ first }) => first * 2)).toEqual(ranges.map(({ offset }) => offset));
   expect(Math.max(...ranges.map(({ length }) => length))).toBe(12);
 });
 
@@ -64,4 +64,14 @@ test("sums begin anew where all that came was thrown away", () => {
   counted.take(bytes.subarray(0, 14), 0);
   expect(counted.take(bytes.subarray(14), 14)).toHaveLength(2);
   expect(counted.sums).toEqual(right.map(({ crc }) => ({ crc, crc64: undefined })));
+});
+
+test.each([
+  ["more than the range has", 20, 6],
+  ["with a gap before it", 21, 1],
+  ["again", 10, 5],
+])("what comes %s is refused", (_what, at, bytes) => {
+  const counted = new BlockSums({ length: 25, blockBytes: 10, crc64: false });
+  counted.take(Buffer.alloc(20), 0);
+  expect(() => counted.take(Buffer.alloc(bytes), at)).toThrow(RangeError);
 });

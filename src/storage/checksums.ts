@@ -2,11 +2,15 @@ import { sha256OfFile } from "../base/file-hash.ts";
 import type { Bucket, ObjectHead, S3 } from "../aws/s3.ts";
 import { crcText } from "../aws/wire.ts";
 import { blocksOf } from "./blocks.ts";
-import type { Stretch, Sums } from "./blocks.ts";
+import type { Block, Sums } from "./blocks.ts";
 import { combineCrc, compositeCrc } from "./crc.ts";
 import { combineCrc64, crc64Text } from "./crc64.ts";
 import { inLanes } from "./lanes.ts";
 import type { Mover } from "./mover.ts";
+
+/** S3 takes no more for one object. */
+const mostParts = 10_000;
+const askedAtOnce = 16;
 
 /** How long blocks have to be so that an object's checksum can be compared: as its parts, perhaps. */
 export async function comparableBytes(
@@ -15,7 +19,9 @@ export async function comparableBytes(
   head: ObjectHead,
   standard: number,
 ): Promise<number> {
-  return head.crc !== undefined && ofParts(head.crc) ? s3.partBytes(bucket, head.key) : standard;
+  if (head.crc === undefined || !ofParts(head.crc)) return standard;
+  const first = await s3.partBytes(bucket, head.key, 1);
+  return first * mostParts >= head.size ? first : standard;
 }
 
 /** Whether a checksum is that of an object's parts, as "...-n" tells, and not of its bytes. */
@@ -34,10 +40,13 @@ export function needsCrc64({ crc, crc64 }: ObjectHead): boolean {
   return crc === undefined && crc64 !== undefined;
 }
 
-/** Whether blocks make up an object; undefined where S3 keeps nothing that can be compared. */
+/**
+ * Whether blocks make up an object; undefined where S3 keeps nothing that can be compared. For an object
+ * in parts of unequal sizes they seem not to, even where they do: see {@link agreesInParts}.
+ */
 export function agrees(
   { crc, crc64 }: ObjectHead,
-  blocks: readonly Stretch[],
+  blocks: readonly Block[],
   sums: readonly Sums[],
 ): boolean | undefined {
   const lengthOf = (index: number) => blocks[index]!.length;
@@ -49,7 +58,6 @@ export function agrees(
         crcText(sums.reduce((sum, each, index) => combineCrc(sum, each.crc, lengthOf(index)), 0))
       );
     }
-    // Parts of unequal sizes cannot be told from outside.
     if (Number(count) !== sums.length) return undefined;
     return value === crcText(compositeCrc(sums.map((each) => each.crc)));
   }
@@ -80,6 +88,34 @@ export async function isSameContent(
     return (await at.crew.run(task, () => {})).sums[0]!;
   });
   return agrees(head, blocks, sums);
+}
+
+/**
+ * Whether a file holds an object by the checksum of the object's parts, each of the size that it has;
+ * undefined where S3 keeps no such checksum, or the sizes cannot be told. The file is read once more.
+ */
+export async function agreesInParts(
+  at: { readonly s3: S3; readonly crew: Mover; readonly bucket: Bucket },
+  { key, size, crc }: ObjectHead,
+  file: string,
+): Promise<boolean | undefined> {
+  if (crc === undefined || !ofParts(crc)) return undefined;
+  const [value, count] = crc.split("-");
+  const numbers = Array.from(
+    { length: Math.min(mostParts, Number(count)) },
+    (_, index) => index + 1,
+  );
+  const lengths = await inLanes(numbers, askedAtOnce, (number) =>
+    at.s3.partBytes(at.bucket, key, number),
+  );
+  let end = 0;
+  const parts = lengths.map((length) => ({ length, offset: (end += length) - length }));
+  if (end !== size) return undefined;
+  const sums = await inLanes(parts, checkedAtOnce, async (part) => {
+    const task = { kind: "check", file, ...part, crc64: false } as const;
+    return (await at.crew.run(task, () => {})).sums[0]!.crc;
+  });
+  return value === crcText(compositeCrc(sums));
 }
 
 const checkedBytes = 16 << 20;

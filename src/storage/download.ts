@@ -6,7 +6,7 @@ import type { Bucket, ObjectInfo, S3 } from "../aws/s3.ts";
 import { rangesAtOnce } from "./blocks.ts";
 import { createCrew } from "./crew.ts";
 import { gatherObject } from "./gather.ts";
-import { Folders, inTheWay, requireSpace, Unnamed } from "./landing.ts";
+import { Folders, heldOnDisk, inTheWay, requireSpace, Unnamed } from "./landing.ts";
 import { Halt, inLanes, startLanes } from "./lanes.ts";
 import { partialName } from "./mover.ts";
 import { isUnfinished, NamesApart, safePath } from "./names.ts";
@@ -105,6 +105,14 @@ export function download(
   return fetchAll(aws, { pages: [objects] }, options);
 }
 
+async function heldOf(objects: readonly Fetched[]): Promise<number> {
+  let held = 0;
+  for (const { file, etag, size } of objects) {
+    held += Math.min(size, await heldOnDisk(partialName(file, etag)));
+  }
+  return held;
+}
+
 interface Found {
   readonly pages: Iterable<readonly Fetched[]> | AsyncIterable<readonly Fetched[]>;
   /** The place that has yet to be listed; otherwise all names are known, and safe. */
@@ -127,6 +135,8 @@ async function fetchAll(
   const all: Fetched[] = [];
   let bytes = 0;
   let moved = 0;
+  /** What earlier downloads have left on the disk. */
+  let held = 0;
   let progress: Progress | undefined;
   const now = () => clock.now().getTime();
   const since = now();
@@ -163,7 +173,8 @@ async function fetchAll(
         bytes += object.size;
       }
       await folders.make(page);
-      await requireSpace(folders.first, bytes - moved);
+      held += await heldOf(page.filter(inParts));
+      await requireSpace(folders.first, bytes - moved - held);
       small.add(page.filter((object) => !inParts(object)));
       if (small.failed) return;
     }

@@ -1,4 +1,5 @@
 import * as fs from "node:fs";
+import { systemCode } from "../base/errors.ts";
 
 /** A file that is whole and checked, and has not got its name yet. */
 export interface Written {
@@ -76,11 +77,20 @@ function putInPlace({ descriptor, partial, file, done, fail }: Waiting, trouble:
   try {
     fs.closeSync(descriptor);
     if (trouble !== null) throw trouble;
-    fs.renameSync(partial, file);
+    if (partial !== file) giveName(partial, file);
     done();
   } catch (error) {
     discard(partial);
     fail(error);
+  }
+}
+
+/** Gives a whole file its name, unless another download of the same version has done so. */
+export function giveName(partial: string, file: string): void {
+  try {
+    fs.renameSync(partial, file);
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT" || !fs.existsSync(file)) throw error;
   }
 }
 

@@ -1,11 +1,20 @@
-import { open, rename, rm } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open, rename, rm, stat } from "node:fs/promises";
 import { MoxiError } from "../base/errors.ts";
 import type { Bucket, ObjectHead, ObjectInfo, S3 } from "../aws/s3.ts";
 import { blocksOf, rangesAtOnce, rangesOf } from "./blocks.ts";
-import type { Stretch } from "./blocks.ts";
-import { agrees, comparableBytes, hasSha256, needsCrc64 } from "./checksums.ts";
-import { journalOf, openGathered } from "./journal.ts";
-import { inLanes } from "./lanes.ts";
+import type { Block, Range, Sums } from "./blocks.ts";
+import {
+  agrees,
+  agreesInParts,
+  comparableBytes,
+  hasSha256,
+  isSameContent,
+  needsCrc64,
+} from "./checksums.ts";
+import { beginJournal, journalOf, readJournal } from "./journal.ts";
+import type { Cut } from "./journal.ts";
+import { Halted, inLanes } from "./lanes.ts";
 import type { Halt } from "./lanes.ts";
 import { checksumError, partialName } from "./mover.ts";
 import type { Mover } from "./mover.ts";
@@ -39,12 +48,18 @@ export async function gatherObject(
       });
     }
     const partial = partialName(file, head.etag);
+    if (attempt > 1 && (await isSameContent(job, head, { path: file, size: await sizeOf(file) }))) {
+      return 0;
+    }
     try {
       return await gather(job, head, file, partial);
     } catch (error) {
       const code = error instanceof MoxiError ? error.code : undefined;
       // Another object under the same name, or wrong bytes among right ones: once more, from the start.
-      if (code === "E_S3_CHECKSUM" || code === "E_S3_CHANGED") {
+      const isWrong = code === "E_S3_CHECKSUM" || code === "E_S3_CHANGED";
+      // Another download of the same version has put it in its place, or found that it is wrong.
+      const isGone = (await sizeOf(partial)) < 0;
+      if (isWrong || isGone) {
         await rm(partial, { force: true });
         await rm(journalOf(partial), { force: true });
         if (attempt < 2) continue;
@@ -52,6 +67,12 @@ export async function gatherObject(
       throw error;
     }
   }
+}
+
+/** In bytes; -1 where there is no such file. */
+async function sizeOf(path: string): Promise<number> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.size ?? -1;
 }
 
 async function gather(
@@ -65,19 +86,31 @@ async function gather(
   const blockBytes = await comparableBytes(s3, bucket, head, job.blockBytes);
   const blocks = blocksOf(size, blockBytes);
   const crc64 = needsCrc64(head);
-  const sums = await openGathered(crew, { partial, etag, size, blockBytes, crc64 }, blocks);
+  const sums = await openGathered(job, { partial, etag, size, blockBytes }, { blocks, crc64 });
   const resumed = blocks.filter(({ index }) => sums.has(index));
   for (const { length } of resumed) onBytes(length);
   const missing = blocks.filter(({ index }) => !sums.has(index));
-  const getRange = async (range: Stretch) => {
-    const task = { kind: "range", file: partial, key, etag, ...range, blockBytes, crc64 } as const;
-    const got = await crew.run(task, onBytes);
-    got.sums.forEach((each, count) => sums.set(range.index + count, each));
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const onMore = (bytes: number) => {
+    if (halt.failed) Atomics.store(stop, 0, 1);
+    onBytes(bytes);
+  };
+  const getRange = async (range: Range) => {
+    const from = { file: partial, key, etag, blockBytes, crc64, stop };
+    try {
+      const got = await crew.run({ kind: "range", ...from, ...range }, onMore);
+      got.sums.forEach((each, count) => sums.set(range.first + count, each));
+    } catch (error) {
+      // Nobody wants the rest of the other ranges, which may take long.
+      throw Atomics.exchange(stop, 0, 1) === 0 ? error : new Halted();
+    }
   };
   await inLanes(rangesOf(missing), rangesAtOnce, getRange, halt);
   const inOrder = blocks.map(({ index }) => sums.get(index)!);
-  const right = agrees(head, blocks, inOrder) !== false && (await hasSha256(partial, head));
-  if (!right) throw checksumError(key);
+  let right = agrees(head, blocks, inOrder);
+  // Parts of unequal sizes agree with no blocks. To ask for the size of each is worth it only then.
+  if (right !== true) right = (await agreesInParts(job, head, partial)) ?? right;
+  if (right === false || !(await hasSha256(partial, head))) throw checksumError(key);
   const whole = await open(partial, "r+");
   try {
     await whole.sync();
@@ -88,3 +121,34 @@ async function gather(
   await rm(journalOf(partial), { force: true });
   return resumed.reduce((sum, { length }) => sum + length, 0);
 }
+
+/**
+ * Makes room for an object, and finds the blocks of it that an earlier download has left, by their sums.
+ * Each is read again: after a power cut the journal may know of bytes that the disk has lost. What lies
+ * there is not cut: another download of the same version may be at it.
+ */
+async function openGathered(
+  { crew, halt }: GatherJob,
+  { partial, ...cut }: Cut & { readonly partial: string },
+  { blocks, crc64 }: { readonly blocks: readonly Block[]; readonly crc64: boolean },
+): Promise<Map<number, Sums>> {
+  const file = await open(partial, constants.O_RDWR | constants.O_CREAT);
+  try {
+    await file.truncate(cut.size);
+  } finally {
+    await file.close();
+  }
+  const noted = await readJournal(partial, cut);
+  if (noted === undefined) await beginJournal(partial, cut);
+  const sums = new Map<number, Sums>();
+  const known = blocks.filter(({ index }) => noted?.has(index));
+  const check = async ({ index, offset, length }: Block) => {
+    const task = { kind: "check", file: partial, offset, length, crc64 } as const;
+    const [sum] = (await crew.run(task, () => {})).sums;
+    if (sum!.crc === noted!.get(index)) sums.set(index, sum!);
+  };
+  await inLanes(known, readAtOnce, check, halt);
+  return sums;
+}
+
+const readAtOnce = 2;

@@ -1,79 +1,58 @@
-import { appendFileSync } from "node:fs";
-import { open, readFile } from "node:fs/promises";
-import type { Stretch, Sums } from "./blocks.ts";
-import { inLanes } from "./lanes.ts";
-import type { Mover } from "./mover.ts";
+import { appendFileSync, closeSync, constants, openSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import type { Sums } from "./blocks.ts";
 
-// What has come of a large object, beside the file that it is gathered in: first which object that is
-// and how it is cut, then a line for each block.
+// What has come of a large object, beside the file that it is gathered in: which object that is and how
+// it is cut, then a line for each block. Lines begin with their end, so that one that a kill has cut
+// short spoils no other.
 
 /** What a journal is valid for. */
-export interface Gathered {
+export interface Cut {
   readonly etag: string;
   readonly size: number;
   readonly blockBytes: number;
 }
+
+const titleOf = ({ etag, size, blockBytes }: Cut) => JSON.stringify({ etag, size, blockBytes });
 
 /** The journal of what is gathered in a file. */
 export function journalOf(partial: string): string {
   return `${partial}.done`;
 }
 
-/** Notes blocks that follow each other, from `index` on. */
-export function noteBlocks(partial: string, index: number, sums: readonly Sums[]): void {
-  if (sums.length === 0) return;
-  const lines = sums.map(({ crc }, count) => `${JSON.stringify([index + count, crc])}\n`);
-  appendFileSync(journalOf(partial), lines.join(""));
+/** The CRC-32 of each block that a journal tells of, by its index; undefined where there is no valid one. */
+export async function readJournal(
+  partial: string,
+  cut: Cut,
+): Promise<ReadonlyMap<number, number> | undefined> {
+  const text = await readFile(journalOf(partial), "utf8").catch(() => "");
+  const [title, ...lines] = text.split("\n");
+  return title === titleOf(cut) ? new Map(lines.flatMap(parsed)) : undefined;
 }
 
-/**
- * The blocks that an earlier download has left, by their sums; where there are none, file and journal
- * begin anew. Each is read again: after a power cut the journal may know of bytes that the disk has lost.
- */
-export async function openGathered(
-  crew: Mover,
-  from: Gathered & { readonly partial: string; readonly crc64: boolean },
-  blocks: readonly Stretch[],
-): Promise<Map<number, Sums>> {
-  const { partial, etag, size, blockBytes, crc64 } = from;
-  const journal = journalOf(partial);
-  const title = JSON.stringify({ etag, size, blockBytes });
-  const [first, ...lines] = (await readFile(journal, "utf8").catch(() => "")).split("\n");
-  const sums = new Map<number, Sums>();
-  if (first === title) {
-    await inLanes(lines, 2, async (line) => {
-      const [index, crc] = parsed(line);
-      const block = blocks[index];
-      if (block === undefined) return;
-      const { offset, length } = block;
-      const task = { kind: "check", file: partial, offset, length, crc64 } as const;
-      const checked = await crew.run(task, () => {}).catch(() => undefined);
-      if (checked?.sums[0]!.crc === crc) sums.set(index, checked.sums[0]!);
-    });
-  }
-  if (sums.size > 0) return sums;
-  const file = await open(partial, "w");
-  try {
-    await file.truncate(size);
-  } finally {
-    await file.close();
-  }
-  const begun = await open(journal, "w");
-  try {
-    await begun.writeFile(`${title}\n`);
-  } finally {
-    await begun.close();
-  }
-  return sums;
+export function beginJournal(partial: string, cut: Cut): Promise<void> {
+  return writeFile(journalOf(partial), titleOf(cut));
 }
 
-/** A line that a kill has cut short counts for nothing. */
-function parsed(line: string): readonly [index: number, crc: number] {
+/** Notes blocks that follow each other. Fails with ENOENT where the journal is not there any more. */
+export function noteBlocks(partial: string, first: number, sums: readonly Sums[]): void {
+  const lines = sums.map(({ crc }, count) => `\n${JSON.stringify([first + count, crc])}`);
+  const journal = openSync(journalOf(partial), constants.O_WRONLY | constants.O_APPEND);
+  try {
+    appendFileSync(journal, lines.join(""));
+  } finally {
+    closeSync(journal);
+  }
+}
+
+/** Nothing where a line is not whole. */
+function parsed(line: string): [index: number, crc: number][] {
   try {
     const value: unknown = JSON.parse(line);
-    if (Array.isArray(value) && value.length === 2) return [Number(value[0]), Number(value[1])];
+    if (!Array.isArray(value) || value.length !== 2) return [];
+    const [index, crc] = value.map(Number) as [number, number];
+    return crc >= 0 ? [[index, crc]] : [];
   } catch {
-    // Not whole.
+    return [];
   }
-  return [-1, -1];
 }

@@ -1,8 +1,8 @@
-import { renameSync } from "node:fs";
-import { mkdir, open, rm, rmdir, statfs } from "node:fs/promises";
+import { mkdir, open, rm, rmdir, stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { formatBytes, printable } from "../base/format.ts";
+import { giveName } from "./finish.ts";
 
 // Where the files of a download come down: their folders, their hidden names, the room for them.
 
@@ -33,7 +33,7 @@ export class Unnamed {
   }
 
   private name(partial: string, file: string): void {
-    renameSync(partial, file);
+    giveName(partial, file);
     this.hidden.delete(partial);
   }
 
@@ -74,6 +74,13 @@ export class Folders {
   async sync(): Promise<void> {
     for (const folder of this.all) await syncFolder(folder);
   }
+}
+
+/** How many bytes of a disk a file holds, which may have holes; 0 where there is none. */
+export async function heldOnDisk(path: string): Promise<number> {
+  const found = await stat(path).catch(() => undefined);
+  // POSIX counts in blocks of 512 bytes, whatever those of the disk are.
+  return (found?.blocks ?? 0) * 512;
 }
 
 /** @throws E_DISK_FULL where the disk of a folder has no room for so many bytes */

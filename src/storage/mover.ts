@@ -4,7 +4,7 @@ import { sep } from "node:path";
 import { promisify } from "node:util";
 import { isMainThread } from "node:worker_threads";
 import { crc32 } from "node:zlib";
-import { MoxiError } from "../base/errors.ts";
+import { MoxiError, systemCode } from "../base/errors.ts";
 import { stampOf } from "../base/stamp.ts";
 import type { Stamp } from "../base/stamp.ts";
 import { crcText, Wire } from "../aws/wire.ts";
@@ -33,17 +33,18 @@ export type Task =
       number: number;
     }
   | { kind: "check"; file: string; offset: number; length: number; crc64: boolean }
-  /** Blocks from `index` on, each noted when it has come. */
+  /** Blocks from the `first` on, each noted when it has come. Ends early where `stop` becomes 1, which all threads share. */
   | {
       kind: "range";
       file: string;
       key: string;
       etag: string;
-      index: number;
+      first: number;
       offset: number;
       length: number;
       blockBytes: number;
       crc64: boolean;
+      stop: Int32Array<SharedArrayBuffer>;
     }
   /** Gathered in `partial`, then called `file`: the same while it has to stay hidden. */
   | { kind: "get"; partial: string; file: string; key: string; etag: string; size: number };
@@ -123,6 +124,7 @@ export function createMover(
       case "check":
         return { sums: [sumsOf(task)], etag: "" };
       case "range": {
+        stopHere(task);
         const file = fs.openSync(task.file, "r+");
         try {
           return await getRange(wire, task, file, onBytes);
@@ -153,7 +155,7 @@ export function createMover(
     let read: ReadResult;
     try {
       if (isOver?.() === true) throw new Halted();
-      descriptor = fs.openSync(partial, "w");
+      descriptor = openShared(partial, size);
       for (let attempt = 1; ; attempt++) {
         read = await wire.get(key, range, etag, onData);
         if (isStored(read, crc, { file: partial, size })) break;
@@ -196,17 +198,40 @@ async function getRange(
   file: number,
   onBytes: (bytes: number) => void,
 ): Promise<Moved> {
-  const { key, etag, index, offset, length } = task;
+  const { key, etag, first, offset, length } = task;
   const range = { offset, length, whole: false };
   const counted = new BlockSums(task);
   const read = await wire.get(key, range, etag, (piece, at) => {
     const whole = counted.take(piece, at);
-    // Before they are written, perhaps: who goes on with them reads them again.
-    noteBlocks(task.file, index + counted.sums.length - whole.length, whole);
+    if (whole.length > 0) {
+      stopHere(task);
+      // Before the last of it is written: after a break every block is read again before it counts. At
+      // once, also on the main thread: it is a line in a file that the page cache holds.
+      noteBlocks(task.file, first + counted.sums.length - whole.length, whole);
+    }
     onBytes(piece.length);
     return writePiece(file, piece, offset + at);
   });
   return { sums: counted.sums, etag: read.etag };
+}
+
+function stopHere({ stop }: Task & { kind: "range" }): void {
+  if (Atomics.load(stop, 0) === 1) throw new Halted();
+}
+
+/**
+ * Opens a hidden file without cutting it: another download of the same version, which writes the same
+ * bytes, may be at it.
+ */
+function openShared(path: string, size: number): number {
+  try {
+    return fs.openSync(path, "wx");
+  } catch (error) {
+    if (systemCode(error) !== "EEXIST") throw error;
+  }
+  const descriptor = fs.openSync(path, "r+");
+  fs.ftruncateSync(descriptor, size);
+  return descriptor;
 }
 
 function isStored(

@@ -120,46 +120,6 @@ describe.skipIf(kind === undefined)(`faults before ${kind}`, () => {
       expect(asked().reduce((sum, each) => sum + each, 0)).toBe(17 * mib + 2 * mib);
     });
 
-    const fetchBlocks = async (threads: number) => {
-      const from = { prefix: `fault-${counter}/`, folder: desk.path(`blocks-${counter}`) };
-      const options = { ...desk.options, partBytes: mib / 2, threads };
-      return downloadPrefix(await desk.aws(proxy.url), from, options);
-    };
-
-    test.each([0, 2])(
-      "a range of several blocks that breaks off goes on where it was, with %i threads",
-      async (threads) => {
-        await send();
-        proxy.fault = on("GetObject", { cutAt: 600_000 }, 3);
-        await fetchBlocks(threads);
-        const copy = readFileSync(join(desk.path(`blocks-${counter}`), "large"));
-        expect(copy.equals(readFileSync(path))).toBe(true);
-        // Thirty-four blocks: a range has at most as many as leave two for each connection.
-        expect(Math.max(...asked())).toBe(1.5 * mib);
-        const again = asked()[2]! - 600_000;
-        expect(asked().reduce((sum, each) => sum + each, 0)).toBe(17 * mib + again);
-      },
-    );
-
-    test.each([0, 2])(
-      "blocks of a range that never came whole are not fetched again, with %i threads",
-      async (threads) => {
-        await send();
-        proxy.fault = ({ operation, nth }) => {
-          if (operation !== "GetObject") return undefined;
-          return nth === 1 ? { cutAt: 600_000 } : { hangUp: "before" };
-        };
-        await expect(fetchBlocks(threads)).rejects.toMatchObject({ code: "E_NETWORK" });
-        proxy.fault = () => undefined;
-        const before = asked().length;
-        expect(await fetchBlocks(threads)).toMatchObject({ resumedBytes: mib / 2 });
-        const later = asked().slice(before);
-        expect(later.reduce((sum, each) => sum + each, 0)).toBe(16.5 * mib);
-        const copy = readFileSync(join(desk.path(`blocks-${counter}`), "large"));
-        expect(copy.equals(readFileSync(path))).toBe(true);
-      },
-    );
-
     test("a small object whose bytes change on the way", async () => {
       const small = desk.file(`small-${counter}`, 5000);
       proxy.fault = on("PutObject", { flip: "request" }, 1);

@@ -17,9 +17,9 @@ export async function put(
   aws: Aws,
   key: string,
   path: string,
-  how: { readonly algorithm: Algorithm; readonly parts: number },
+  how: { readonly algorithm: Algorithm; readonly parts: number; readonly firstBytes?: number },
 ): Promise<void> {
-  const { algorithm, parts } = how;
+  const { algorithm, parts, firstBytes = 5 * mib } = how;
   const { NodeHttpHandler } = await import("@smithy/node-http-handler");
   const { Agent } = await import("node:https");
   const { settings, credentials } = aws;
@@ -46,8 +46,8 @@ export async function put(
     );
     const Parts = [];
     for (let PartNumber = 1; PartNumber <= parts; PartNumber++) {
-      const from = (PartNumber - 1) * 5 * mib;
-      const to = PartNumber === parts ? Body.length : from + 5 * mib;
+      const from = PartNumber === 1 ? 0 : firstBytes + (PartNumber - 2) * 5 * mib;
+      const to = PartNumber === parts ? Body.length : firstBytes + (PartNumber - 1) * 5 * mib;
       const part = { ...where, ...checksum, UploadId, PartNumber, Body: Body.subarray(from, to) };
       const { ETag, ChecksumCRC32, ChecksumCRC64NVME } = await client.send(
         new UploadPartCommand(part),

@@ -333,6 +333,22 @@ describe.each(kinds)("%s", (kind) => {
     }
   });
 
+  test("two downloads of small files to one folder at once", async () => {
+    const files = Array.from({ length: 150 }, (_, index) => {
+      const key = `twice/${index}`;
+      return { path: desk.file(key, 3000), key };
+    });
+    await upload(await desk.aws(), files, { ...desk.options, ifAbsent: false });
+    const folder = desk.path("twice-back");
+    const fetch = async () =>
+      downloadPrefix(await desk.aws(), { prefix: "twice/", folder }, desk.options);
+    await Promise.all([fetch(), fetch()]);
+    expect(readdirSync(folder)).toHaveLength(150);
+    for (const { path, key } of files) {
+      expect(readFileSync(join(folder, key.slice(6)))).toEqual(readFileSync(path));
+    }
+  });
+
   test.each<readonly [string, Partial<ObjectInfo>, string]>([
     ["a hostile name", { key: "late/a/../../up" }, "E_FILE_NAME"],
     ["a second name for one place", { key: "late/A/1" }, "E_FILE_NAME"],

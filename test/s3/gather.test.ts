@@ -1,0 +1,251 @@
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { heldOnDisk } from "../../src/storage/landing.ts";
+import { createMover } from "../../src/storage/mover.ts";
+import { downloadPrefix } from "../../src/storage/download.ts";
+import { upload } from "../../src/storage/upload.ts";
+import { startFaults } from "./faults.ts";
+import type { FaultProxy, Seen } from "./faults.ts";
+import { put } from "./foreign.ts";
+import { bucket, kinds, startServer } from "./server.ts";
+import type { S3Server } from "./server.ts";
+import { createDesk, mib } from "./setup.ts";
+import type { Desk } from "./setup.ts";
+
+// How a large object is gathered from blocks: what lies beside its place may be of an earlier download,
+// of another one that runs, or of nobody who means well.
+
+const kind = kinds[0];
+const blockBytes = mib / 2;
+const size = 17 * mib;
+
+describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) => {
+  let server: S3Server;
+  let proxy: FaultProxy;
+  let desk: Desk;
+  let counter = 0;
+  let path = "";
+  let folder = "";
+
+  beforeAll(async () => {
+    server = await startServer(kind!);
+    desk = createDesk(server);
+  });
+  afterAll(() => {
+    desk?.close();
+    server?.stop();
+  });
+  beforeEach(async () => {
+    proxy?.stop();
+    proxy = await startFaults(server);
+    counter += 1;
+    path = desk.file(`from-${counter}`, size);
+    folder = desk.path(`to-${counter}`);
+    const key = `gather-${counter}/large`;
+    const options = { ...desk.options, ifAbsent: false };
+    await upload(await desk.aws(), [{ path, key }], options);
+  });
+
+  const fetch = async () => {
+    const from = { prefix: `gather-${counter}/`, folder };
+    return downloadPrefix(await desk.aws(proxy.url), from, {
+      ...desk.options,
+      partBytes: blockBytes,
+      threads,
+    });
+  };
+  const isWhole = () => readFileSync(join(folder, "large")).equals(readFileSync(path));
+  const requireWhole = () => {
+    expect(isWhole()).toBe(true);
+    expect(readdirSync(folder)).toEqual(["large"]);
+  };
+  /** How many bytes each request for a range has asked for. */
+  const asked = () =>
+    proxy.seen.flatMap(({ operation, headers }) => {
+      if (operation !== "GetObject") return [];
+      const [first, last] = headers.range!.slice("bytes=".length).split("-").map(Number);
+      return [last! - first! + 1];
+    });
+  const sum = (sizes: readonly number[]) => sizes.reduce((all, each) => all + each, 0);
+  const gets = (nth: (seen: Seen) => boolean) => (seen: Seen) =>
+    seen.operation === "GetObject" && nth(seen);
+
+  /** Leaves a download that was broken off when a block of it had come, and no range whole. */
+  const breakOff = async () => {
+    const is = gets(({ nth }) => nth === 1);
+    proxy.fault = (seen) => {
+      if (seen.operation !== "GetObject") return undefined;
+      return is(seen) ? { cutAt: 600_000 } : { hangUp: "before" };
+    };
+    await expect(fetch()).rejects.toMatchObject({ code: "E_NETWORK" });
+    proxy.fault = () => undefined;
+    const names = readdirSync(folder);
+    const pathOf = (end: string) =>
+      join(
+        folder,
+        names.find((name) => name.endsWith(end))!,
+      );
+    return { partial: pathOf(".part"), journal: pathOf(".done") };
+  };
+
+  test("a range of several blocks that breaks off goes on where it was", async () => {
+    proxy.fault = (seen) => (gets(({ nth }) => nth === 3)(seen) ? { cutAt: 600_000 } : undefined);
+    await fetch();
+    requireWhole();
+    // Thirty-four blocks: a range has at most as many as leave two for each connection.
+    expect(Math.max(...asked())).toBe(1.5 * mib);
+    expect(sum(asked())).toBe(size + asked()[2]! - 600_000);
+  });
+
+  test("blocks of a range that never came whole are not fetched again", async () => {
+    await breakOff();
+    const before = asked().length;
+    expect(await fetch()).toMatchObject({ resumedBytes: blockBytes });
+    expect(sum(asked().slice(before))).toBe(size - blockBytes);
+    requireWhole();
+  });
+
+  test.each<[string, number, (left: { partial: string; journal: string }) => void]>([
+    ["a file that is longer", 1, ({ partial }) => appendFileSync(partial, "more")],
+    ["a file that is shorter", 0, ({ partial }) => truncateSync(partial, 1000)],
+    ["a file that is gone", 0, ({ partial }) => rmSync(partial)],
+    ["a journal that is gone", 0, ({ journal }) => rmSync(journal)],
+    ["a line that was cut short", 1, ({ journal }) => appendFileSync(journal, "\n[4,21708")],
+    [
+      "lines that nobody wrote",
+      1,
+      ({ journal }) =>
+        appendFileSync(
+          journal,
+          '\n[-1,1]\n[1.5,2]\n[1e9,3]\n[3,-1]\n[4,null]\n{"a":1}\nnull\n\0\n[]',
+        ),
+    ],
+    [
+      "a journal of another object",
+      0,
+      ({ journal }) =>
+        writeFileSync(journal, readFileSync(journal, "utf8").replace('"size":', '"size":1')),
+    ],
+  ])("%s", async (_what, blocks, spoil) => {
+    const left = await breakOff();
+    spoil(left);
+    expect(await fetch()).toMatchObject({ resumedBytes: blocks * blockBytes });
+    requireWhole();
+  });
+
+  test("a line that was cut short spoils none that follows", async () => {
+    const { journal } = await breakOff();
+    appendFileSync(journal, "\n[4,21708");
+    const before = readFileSync(journal, "utf8").length;
+    let more = 0;
+    proxy.fault = (seen) => {
+      if (!gets(() => true)(seen)) return undefined;
+      more += 1;
+      return more === 1 ? { cutAt: 600_000 } : { hangUp: "before" };
+    };
+    await expect(fetch()).rejects.toMatchObject({ code: "E_NETWORK" });
+    expect(readFileSync(journal, "utf8").slice(before)).toMatch(/^\n\[\d+,\d+\]$/);
+    proxy.fault = () => undefined;
+    expect(await fetch()).toMatchObject({ resumedBytes: 2 * blockBytes });
+    requireWhole();
+  });
+
+  test("two downloads to one place at once are both right", async () => {
+    // The second begins when the first has half of it, and the first ends before it.
+    let begin: ((value: undefined) => void) | undefined;
+    const begun = new Promise<undefined>((resolve) => (begin = resolve));
+    let goOn: ((value: undefined) => void) | undefined;
+    const late = new Promise<undefined>((resolve) => (goOn = resolve));
+    let count = 0;
+    proxy.fault = (seen) => {
+      if (seen.operation !== "GetObject") return undefined;
+      count += 1;
+      if (count === 20) begin!(undefined);
+      return count > 30 && count <= 34 ? { later: late } : undefined;
+    };
+    const first = fetch().then(isWhole);
+    await begun;
+    const second = fetch().then(isWhole);
+    await Promise.race([first, second, new Promise((resolve) => setTimeout(resolve, 300))]);
+    goOn!(undefined);
+    expect(await Promise.all([first, second])).toEqual([true, true]);
+    requireWhole();
+  });
+
+  test("what another download has ended meanwhile is taken as it is", async () => {
+    let count = 0;
+    proxy.fault = (seen) => {
+      count += Number(seen.operation === "GetObject");
+      if (count !== 12 || existsSync(join(folder, "large"))) return undefined;
+      copyFileSync(path, join(folder, "large"));
+      for (const name of readdirSync(folder)) {
+        if (name.startsWith(".moxi-")) rmSync(join(folder, name));
+      }
+      return undefined;
+    };
+    await fetch();
+    requireWhole();
+    expect(sum(asked())).toBeLessThan(size);
+  });
+
+  test("ranges end at their next block once one of them has failed", async () => {
+    const aws = await desk.aws(proxy.url);
+    const s3 = await aws.s3();
+    const key = `gather-${counter}/large`;
+    const { etag } = (await s3.head(bucket, key))!;
+    const file = join(desk.folder, `alone-${counter}`);
+    writeFileSync(file, "");
+    writeFileSync(`${file}.done`, "");
+    const atOnce = { first: 1, most: 1 };
+    const mover = createMover(s3.wire(bucket, desk.options), aws.credentials, {
+      atOnce,
+      partBytes: 0,
+      heldBytes: mib,
+    });
+    try {
+      const stop = new Int32Array(new SharedArrayBuffer(4));
+      const range = { first: 0, offset: 0, length: size, blockBytes, crc64: false, stop };
+      const task = { kind: "range", file, key, etag, ...range } as const;
+      const some = mover.run(task, () => Atomics.store(stop, 0, 1));
+      await expect(some).rejects.toThrow("another transfer has failed");
+      expect(statSync(file).size).toBeLessThan(2 * blockBytes);
+      expect(asked()).toHaveLength(1);
+      await expect(mover.run(task, () => {})).rejects.toThrow("another transfer has failed");
+      expect(asked()).toHaveLength(1);
+    } finally {
+      mover.close();
+    }
+  });
+
+  test("an object in parts that are not of one size, as many as blocks", async () => {
+    const key = `gather-${counter}/large`;
+    const parts = { algorithm: "CRC32", parts: 3, firstBytes: 6 * mib } as const;
+    await put(await desk.aws(), key, path, parts);
+    await fetch();
+    requireWhole();
+    proxy.fault = (seen) => (gets(() => true)(seen) ? { flip: "answer" } : undefined);
+    rmSync(folder, { recursive: true });
+    await expect(fetch()).rejects.toMatchObject({ code: "E_S3_CHECKSUM" });
+    // It had to be made, and nothing is in it.
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  test("what an earlier download has left counts as space that is there", async () => {
+    const { partial } = await breakOff();
+    expect(basename(partial)).toMatch(/^\.moxi-/);
+    expect(await heldOnDisk(partial)).toBeGreaterThanOrEqual(blockBytes);
+    expect(await heldOnDisk(partial)).toBeLessThan(size);
+    expect(await heldOnDisk(`${partial}.none`)).toBe(0);
+  });
+});
