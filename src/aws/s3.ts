@@ -181,9 +181,9 @@ export async function openS3(parts: ClientParts) {
       }),
 
     /** The size of a part, counted from 1, of an object that was sent in parts. */
-    partBytes: (bucket: Bucket, key: string, number: number): Promise<number> =>
+    partBytes: (bucket: Bucket, { key, etag }: ObjectHead, number: number): Promise<number> =>
       parts.attempt(`look at the parts of ${uri(bucket, key)}`, async () => {
-        const input = { ...of(bucket), Key: key, PartNumber: number };
+        const input = { ...of(bucket), Key: key, IfMatch: etag, PartNumber: number };
         const { ContentLength } = await client.send(new HeadObjectCommand(input));
         return ContentLength!;
       }),

@@ -109,6 +109,23 @@ function fail(): never {
   });
 }
 
+test("what its taker cannot do is told, and not that the line broke besides", async () => {
+  let requests = 0;
+  const wire = await wireTo((_request, answer) => {
+    requests += 1;
+    answer.setHeader("content-length", 10);
+    answer.write("01234", () => answer.destroy());
+  });
+  const range = { offset: 0, length: whole.length, whole: true };
+  const full = () => {
+    throw Object.assign(new Error("full"), { code: "ENOSPC", syscall: "write" });
+  };
+  await expect(wire.get("key", range, '"etag"', full)).rejects.toMatchObject({
+    code: "E_DISK_FULL",
+  });
+  expect(requests).toBe(1);
+});
+
 test("expired credentials are renewed as often as more has come", async () => {
   let requests = 0;
   const wire = await wireTo(({ headers }, answer) => {

@@ -141,10 +141,10 @@ export class Wire {
   ): Promise<ReadResult> {
     let at = 0;
     let farthest = 0;
-    /** Whether `onData` has failed: that is not the line's fault, and its pieces are not all there. */
-    let failed = false;
+    /** Of `onData`: not the line's fault, and its pieces are not all there. */
+    let failure: { readonly error: unknown } | undefined;
     const fail = (error: unknown): never => {
-      failed = true;
+      failure ??= { error };
       throw error;
     };
     const handOn = (piece: Buffer) => {
@@ -177,7 +177,7 @@ export class Wire {
       doing: "read",
       onData: take,
       reached: () => farthest,
-      isOver: () => failed,
+      failure: () => failure,
       headers: () => {
         // All of it had come, and then no end: nothing is left that could be asked for.
         if (at === range.length) at = 0;
@@ -257,7 +257,8 @@ export class Wire {
             trouble = failure;
           }
         } catch (error) {
-          if (options.isOver?.() === true) throw error;
+          const failure = options.failure?.();
+          if (failure !== undefined) throw failure.error;
           if (systemCode(error) === undefined || isHopeless(error)) throw error;
           trouble = error;
         }
@@ -323,8 +324,8 @@ interface SendOptions {
   readonly onSent?: ((bytes: number) => void) | undefined;
   /** How far it has come, in all attempts: they are counted anew where it has come farther. */
   readonly reached?: () => number;
-  /** Whether trouble is none of the line's, so that nothing is repeated. */
-  readonly isOver?: () => boolean;
+  /** What is not the line's trouble, so that nothing is repeated, whatever else was told. */
+  readonly failure?: () => { readonly error: unknown } | undefined;
   /** What is wrong with a 2xx answer, if something is. */
   readonly check?: (answer: HttpAnswer) => string | undefined;
 }

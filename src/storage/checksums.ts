@@ -1,3 +1,4 @@
+import { MoxiError } from "../base/errors.ts";
 import { sha256OfFile } from "../base/file-hash.ts";
 import type { Bucket, ObjectHead, S3 } from "../aws/s3.ts";
 import { crcText } from "../aws/wire.ts";
@@ -20,7 +21,7 @@ export async function comparableBytes(
   standard: number,
 ): Promise<number> {
   if (head.crc === undefined || !ofParts(head.crc)) return standard;
-  const first = await s3.partBytes(bucket, head.key, 1);
+  const first = await s3.partBytes(bucket, head, 1);
   return first * mostParts >= head.size ? first : standard;
 }
 
@@ -96,9 +97,10 @@ export async function isSameContent(
  */
 export async function agreesInParts(
   at: { readonly s3: S3; readonly crew: Mover; readonly bucket: Bucket },
-  { key, size, crc }: ObjectHead,
+  head: ObjectHead,
   file: string,
 ): Promise<boolean | undefined> {
+  const { size, crc } = head;
   if (crc === undefined || !ofParts(crc)) return undefined;
   const [value, count] = crc.split("-");
   const numbers = Array.from(
@@ -106,7 +108,11 @@ export async function agreesInParts(
     (_, index) => index + 1,
   );
   const lengths = await inLanes(numbers, askedAtOnce, (number) =>
-    at.s3.partBytes(at.bucket, key, number),
+    at.s3.partBytes(at.bucket, head, number).catch((error: unknown) => {
+      // Not every service that is like S3 knows parts.
+      if (error instanceof MoxiError && error.code === "E_AWS_REFUSED") return 0;
+      throw error;
+    }),
   );
   let end = 0;
   const parts = lengths.map((length) => ({ length, offset: (end += length) - length }));

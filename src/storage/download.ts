@@ -5,6 +5,7 @@ import type { Aws } from "../aws/aws.ts";
 import type { Bucket, ObjectInfo, S3 } from "../aws/s3.ts";
 import { rangesAtOnce } from "./blocks.ts";
 import { createCrew } from "./crew.ts";
+import { isGone, mostGone } from "./finish.ts";
 import { gatherObject } from "./gather.ts";
 import { Folders, heldOnDisk, inTheWay, requireSpace, Unnamed } from "./landing.ts";
 import { Halt, inLanes, startLanes } from "./lanes.ts";
@@ -159,9 +160,15 @@ async function fetchAll(
     2 * smallAtOnce.most,
     async ({ key, size, etag, file }: Fetched) => {
       const partial = partialName(file, etag);
-      const place = unnamed.placeOf(partial, file);
-      await few.run({ kind: "get", partial, file: place, key, etag, size }, onBytes);
-      unnamed.add(partial, place, file);
+      for (let attempt = 1; ; attempt++) {
+        const place = unnamed.placeOf(partial, file);
+        try {
+          await few.run({ kind: "get", partial, file: place, key, etag, size }, onBytes);
+          return unnamed.add(partial, place, file);
+        } catch (error) {
+          if (!isGone(error) || attempt === mostGone) throw error;
+        }
+      }
     },
     halt,
   );
@@ -178,7 +185,8 @@ async function fetchAll(
       small.add(page.filter((object) => !inParts(object)));
       if (small.failed) return;
     }
-    unnamed.nameAll();
+    const gone = unnamed.nameAll();
+    small.add(all.filter(({ file }) => gone.has(file)));
   };
 
   const fetchRest = async () => {

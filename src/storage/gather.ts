@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
-import { open, rename, rm, stat } from "node:fs/promises";
-import { MoxiError } from "../base/errors.ts";
+import { open, rm, stat } from "node:fs/promises";
+import { MoxiError, systemCode } from "../base/errors.ts";
 import type { Bucket, ObjectHead, ObjectInfo, S3 } from "../aws/s3.ts";
 import { blocksOf, rangesAtOnce, rangesOf } from "./blocks.ts";
 import type { Block, Range, Sums } from "./blocks.ts";
@@ -12,11 +12,12 @@ import {
   isSameContent,
   needsCrc64,
 } from "./checksums.ts";
+import { giveName, goneError, isGone, mostGone } from "./finish.ts";
 import { beginJournal, journalOf, readJournal } from "./journal.ts";
 import type { Cut } from "./journal.ts";
 import { Halted, inLanes } from "./lanes.ts";
 import type { Halt } from "./lanes.ts";
-import { checksumError, partialName } from "./mover.ts";
+import { checksumError, identityOf, partialName } from "./mover.ts";
 import type { Mover } from "./mover.ts";
 
 export interface GatherJob {
@@ -40,39 +41,40 @@ export async function gatherObject(
 ): Promise<number> {
   const { s3, bucket } = job;
   const { key, file } = object;
-  for (let attempt = 1; ; attempt++) {
+  for (let wrong = 0, gone = 0; ;) {
     const head = await s3.head(bucket, key);
     if (head === undefined) {
       throw new MoxiError("E_AWS_NOT_FOUND", `there is no s3://${bucket.name}/${key}`, {
         hint: "look for a mistyped name",
       });
     }
+    if (gone > 0 && (await isThere(job, head, file))) return 0;
     const partial = partialName(file, head.etag);
-    if (attempt > 1 && (await isSameContent(job, head, { path: file, size: await sizeOf(file) }))) {
-      return 0;
-    }
     try {
       return await gather(job, head, file, partial);
     } catch (error) {
+      if (isGone(error)) {
+        gone += 1;
+        if (gone < mostGone) continue;
+      }
       const code = error instanceof MoxiError ? error.code : undefined;
       // Another object under the same name, or wrong bytes among right ones: once more, from the start.
-      const isWrong = code === "E_S3_CHECKSUM" || code === "E_S3_CHANGED";
-      // Another download of the same version has put it in its place, or found that it is wrong.
-      const isGone = (await sizeOf(partial)) < 0;
-      if (isWrong || isGone) {
+      if (code === "E_S3_CHECKSUM" || code === "E_S3_CHANGED") {
         await rm(partial, { force: true });
         await rm(journalOf(partial), { force: true });
-        if (attempt < 2) continue;
+        wrong += 1;
+        if (wrong < 2) continue;
       }
       throw error;
     }
   }
 }
 
-/** In bytes; -1 where there is no such file. */
-async function sizeOf(path: string): Promise<number> {
+/** Whether another download has put the object in its place. */
+async function isThere(job: GatherJob, head: ObjectHead, path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
-  return found?.size ?? -1;
+  if (found === undefined) return false;
+  return (await isSameContent(job, head, { path, size: found.size })) === true;
 }
 
 async function gather(
@@ -86,7 +88,8 @@ async function gather(
   const blockBytes = await comparableBytes(s3, bucket, head, job.blockBytes);
   const blocks = blocksOf(size, blockBytes);
   const crc64 = needsCrc64(head);
-  const sums = await openGathered(job, { partial, etag, size, blockBytes }, { blocks, crc64 });
+  const cut = { partial, etag, size, blockBytes };
+  const { sums, identity } = await openGathered(job, cut, { blocks, crc64 });
   const resumed = blocks.filter(({ index }) => sums.has(index));
   for (const { length } of resumed) onBytes(length);
   const missing = blocks.filter(({ index }) => !sums.has(index));
@@ -96,7 +99,7 @@ async function gather(
     onBytes(bytes);
   };
   const getRange = async (range: Range) => {
-    const from = { file: partial, key, etag, blockBytes, crc64, stop };
+    const from = { file: partial, identity, key, etag, blockBytes, crc64, stop };
     try {
       const got = await crew.run({ kind: "range", ...from, ...range }, onMore);
       got.sums.forEach((each, count) => sums.set(range.first + count, each));
@@ -111,13 +114,16 @@ async function gather(
   // Parts of unequal sizes agree with no blocks. To ask for the size of each is worth it only then.
   if (right !== true) right = (await agreesInParts(job, head, partial)) ?? right;
   if (right === false || !(await hasSha256(partial, head))) throw checksumError(key);
-  const whole = await open(partial, "r+");
+  const whole = await open(partial, "r+").catch((error: unknown) => {
+    throw systemCode(error) === "ENOENT" ? goneError(partial) : error;
+  });
   try {
+    if (identityOf(await whole.stat({ bigint: true })) !== identity) throw goneError(partial);
     await whole.sync();
   } finally {
     await whole.close();
   }
-  await rename(partial, file);
+  giveName(partial, file);
   await rm(journalOf(partial), { force: true });
   return resumed.reduce((sum, { length }) => sum + length, 0);
 }
@@ -131,10 +137,12 @@ async function openGathered(
   { crew, halt }: GatherJob,
   { partial, ...cut }: Cut & { readonly partial: string },
   { blocks, crc64 }: { readonly blocks: readonly Block[]; readonly crc64: boolean },
-): Promise<Map<number, Sums>> {
+): Promise<{ readonly sums: Map<number, Sums>; readonly identity: string }> {
   const file = await open(partial, constants.O_RDWR | constants.O_CREAT);
+  let identity: string;
   try {
     await file.truncate(cut.size);
+    identity = identityOf(await file.stat({ bigint: true }));
   } finally {
     await file.close();
   }
@@ -144,11 +152,13 @@ async function openGathered(
   const known = blocks.filter(({ index }) => noted?.has(index));
   const check = async ({ index, offset, length }: Block) => {
     const task = { kind: "check", file: partial, offset, length, crc64 } as const;
-    const [sum] = (await crew.run(task, () => {})).sums;
-    if (sum!.crc === noted!.get(index)) sums.set(index, sum!);
+    // One that cannot be read is fetched anew.
+    const read = await crew.run(task, () => {}).catch(() => undefined);
+    const sum = read?.sums[0];
+    if (sum !== undefined && sum.crc === noted!.get(index)) sums.set(index, sum);
   };
   await inLanes(known, readAtOnce, check, halt);
-  return sums;
+  return { sums, identity };
 }
 
 const readAtOnce = 2;

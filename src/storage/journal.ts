@@ -1,6 +1,7 @@
 import { appendFileSync, closeSync, constants, openSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import type { Sums } from "./blocks.ts";
+import { unlessGone } from "./finish.ts";
 
 // What has come of a large object, beside the file that it is gathered in: which object that is and how
 // it is cut, then a line for each block. Lines begin with their end, so that one that a kill has cut
@@ -34,10 +35,15 @@ export function beginJournal(partial: string, cut: Cut): Promise<void> {
   return writeFile(journalOf(partial), titleOf(cut));
 }
 
-/** Notes blocks that follow each other. Fails with ENOENT where the journal is not there any more. */
+/**
+ * Notes blocks that follow each other.
+ *
+ * @throws that it is {@link goneError | gone}
+ */
 export function noteBlocks(partial: string, first: number, sums: readonly Sums[]): void {
   const lines = sums.map(({ crc }, count) => `\n${JSON.stringify([first + count, crc])}`);
-  const journal = openSync(journalOf(partial), constants.O_WRONLY | constants.O_APPEND);
+  const flags = constants.O_WRONLY | constants.O_APPEND;
+  const journal = unlessGone(partial, () => openSync(journalOf(partial), flags));
   try {
     appendFileSync(journal, lines.join(""));
   } finally {

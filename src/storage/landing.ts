@@ -2,7 +2,7 @@ import { mkdir, open, rm, rmdir, stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { formatBytes, printable } from "../base/format.ts";
-import { giveName } from "./finish.ts";
+import { giveName, isGone } from "./finish.ts";
 
 // Where the files of a download come down: their folders, their hidden names, the room for them.
 
@@ -20,16 +20,30 @@ export class Unnamed {
     return this.safe ? file : partial;
   }
 
-  /** It is there. */
+  /**
+   * It is there.
+   *
+   * @throws that it is {@link goneError | gone}
+   */
   add(partial: string, place: string, file: string): void {
     if (place === file) return;
     this.hidden.set(partial, file);
     if (this.safe) this.name(partial, file);
   }
 
-  nameAll(): void {
+  /** From now on names are safe. Returns the files that are {@link goneError | gone}. */
+  nameAll(): ReadonlySet<string> {
     this.safe = true;
-    for (const [partial, file] of this.hidden) this.name(partial, file);
+    const gone = new Set<string>();
+    for (const [partial, file] of this.hidden) {
+      try {
+        this.name(partial, file);
+      } catch (error) {
+        if (!isGone(error)) throw error;
+        gone.add(file);
+      }
+    }
+    return gone;
   }
 
   private name(partial: string, file: string): void {

@@ -13,7 +13,7 @@ import { BlockSums } from "./blocks.ts";
 import type { Sums } from "./blocks.ts";
 import { ofParts } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
-import { discard, Finisher } from "./finish.ts";
+import { discard, Finisher, goneError, mostGone, unlessGone } from "./finish.ts";
 import { noteBlocks } from "./journal.ts";
 import { Halted } from "./lanes.ts";
 import { Turns } from "./turns.ts";
@@ -37,6 +37,8 @@ export type Task =
   | {
       kind: "range";
       file: string;
+      /** See {@link identityOf}. */
+      identity: string;
       key: string;
       etag: string;
       first: number;
@@ -125,7 +127,7 @@ export function createMover(
         return { sums: [sumsOf(task)], etag: "" };
       case "range": {
         stopHere(task);
-        const file = fs.openSync(task.file, "r+");
+        const file = openGathering(task);
         try {
           return await getRange(wire, task, file, onBytes);
         } finally {
@@ -224,14 +226,28 @@ function stopHere({ stop }: Task & { kind: "range" }): void {
  * bytes, may be at it.
  */
 function openShared(path: string, size: number): number {
-  try {
-    return fs.openSync(path, "wx");
-  } catch (error) {
-    if (systemCode(error) !== "EEXIST") throw error;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return fs.openSync(path, "wx");
+    } catch (error) {
+      if (systemCode(error) !== "EEXIST") throw error;
+    }
+    try {
+      fs.truncateSync(path, size);
+      return fs.openSync(path, "r+");
+    } catch (error) {
+      // The other one has ended meanwhile.
+      if (systemCode(error) !== "ENOENT" || attempt === mostGone) throw error;
+    }
   }
-  const descriptor = fs.openSync(path, "r+");
-  fs.ftruncateSync(descriptor, size);
-  return descriptor;
+}
+
+/** Opens the very file that a range belongs to: another one of its name would have holes. */
+function openGathering({ file, identity }: Task & { kind: "range" }): number {
+  const descriptor = unlessGone(file, () => fs.openSync(file, "r+"));
+  if (identityOf(fs.fstatSync(descriptor, { bigint: true })) === identity) return descriptor;
+  fs.closeSync(descriptor);
+  throw goneError(file);
 }
 
 function isStored(
@@ -246,6 +262,11 @@ function isStored(
   }
   if (stored.sha256 === undefined || ofParts(stored.sha256)) return true;
   return stored.sha256 === hash("sha256", fs.readFileSync(file), "base64");
+}
+
+/** Tells a file from every other, also from a later one of the same name. */
+export function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
+  return `${dev}:${ino}`;
 }
 
 /**

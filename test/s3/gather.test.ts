@@ -12,7 +12,7 @@ import {
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { heldOnDisk } from "../../src/storage/landing.ts";
-import { createMover } from "../../src/storage/mover.ts";
+import { createMover, identityOf } from "../../src/storage/mover.ts";
 import { downloadPrefix } from "../../src/storage/download.ts";
 import { upload } from "../../src/storage/upload.ts";
 import { startFaults } from "./faults.ts";
@@ -202,6 +202,44 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     expect(sum(asked())).toBeLessThan(size);
   });
 
+  test("a file that somebody puts in the place of the one that is gathered is not taken for it", async () => {
+    let count = 0;
+    proxy.fault = (seen) => {
+      count += Number(seen.operation === "GetObject");
+      if (count !== 12) return undefined;
+      count += 1;
+      const partial = join(
+        folder,
+        readdirSync(folder).find((name) => name.endsWith(".part"))!,
+      );
+      const title = readFileSync(`${partial}.done`, "utf8").split("\n")[0]!;
+      rmSync(partial);
+      writeFileSync(partial, "");
+      truncateSync(partial, size);
+      writeFileSync(`${partial}.done`, title);
+      return undefined;
+    };
+    await fetch();
+    expect(count).toBeGreaterThan(12);
+    requireWhole();
+  });
+
+  test("an object that changes while two fetch it to one place", async () => {
+    const key = `gather-${counter}/large`;
+    const next = desk.file(`next-${counter}`, size);
+    let change: Promise<unknown> | undefined;
+    const aws = await desk.aws();
+    proxy.fault = (seen) => {
+      if (seen.operation !== "GetObject" || seen.nth < 12) return undefined;
+      change ??= upload(aws, [{ path: next, key }], { ...desk.options, ifAbsent: false });
+      return { later: change.then(() => undefined) };
+    };
+    await Promise.all([fetch(), fetch()]);
+    path = next;
+    expect(isWhole()).toBe(true);
+    requireWhole();
+  });
+
   test("ranges end at their next block once one of them has failed", async () => {
     const aws = await desk.aws(proxy.url);
     const s3 = await aws.s3();
@@ -209,6 +247,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     const { etag } = (await s3.head(bucket, key))!;
     const file = join(desk.folder, `alone-${counter}`);
     writeFileSync(file, "");
+    const identity = identityOf(statSync(file, { bigint: true }));
     writeFileSync(`${file}.done`, "");
     const atOnce = { first: 1, most: 1 };
     const mover = createMover(s3.wire(bucket, desk.options), aws.credentials, {
@@ -219,7 +258,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     try {
       const stop = new Int32Array(new SharedArrayBuffer(4));
       const range = { first: 0, offset: 0, length: size, blockBytes, crc64: false, stop };
-      const task = { kind: "range", file, key, etag, ...range } as const;
+      const task = { kind: "range", file, identity, key, etag, ...range } as const;
       const some = mover.run(task, () => Atomics.store(stop, 0, 1));
       await expect(some).rejects.toThrow("another transfer has failed");
       expect(statSync(file).size).toBeLessThan(2 * blockBytes);

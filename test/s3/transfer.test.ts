@@ -333,6 +333,32 @@ describe.each(kinds)("%s", (kind) => {
     }
   });
 
+  test("a small file whose hidden one is taken away is fetched again, though an old one is there", async () => {
+    const path = desk.file("taken/x", 3000);
+    await upload(await desk.aws(), [{ path, key: "taken/x" }], {
+      ...desk.options,
+      ifAbsent: false,
+    });
+    const folder = desk.path("taken-back");
+    const proxy = await startFaults(server);
+    try {
+      mkdirSync(folder);
+      writeFileSync(join(folder, "x"), "old");
+      proxy.fault = ({ operation, nth }) => {
+        if (operation !== "GetObject" || nth > 1) return undefined;
+        for (const name of readdirSync(folder)) if (name !== "x") rmSync(join(folder, name));
+        return undefined;
+      };
+      const aws = await desk.aws(proxy.url);
+      await downloadPrefix(aws, { prefix: "taken/", folder }, desk.options);
+      expect(readFileSync(join(folder, "x"))).toEqual(readFileSync(path));
+      expect(readdirSync(folder)).toEqual(["x"]);
+      expect(proxy.count("GetObject")).toBe(2);
+    } finally {
+      proxy.stop();
+    }
+  });
+
   test("two downloads of small files to one folder at once", async () => {
     const files = Array.from({ length: 150 }, (_, index) => {
       const key = `twice/${index}`;
