@@ -48,8 +48,16 @@ export async function gatherObject(
         hint: "look for a mistyped name",
       });
     }
-    if (gone > 0 && (await isThere(job, head, file))) return 0;
     const partial = partialName(file, head.etag);
+    const discard = async () => {
+      await rm(partial, { force: true });
+      await rm(journalOf(partial), { force: true });
+    };
+    if (gone > 0 && (await isThere(job, head, file))) {
+      // What was begun when the other one ended. Whoever else is at it finds the same.
+      await discard();
+      return 0;
+    }
     try {
       return await gather(job, head, file, partial);
     } catch (error) {
@@ -60,8 +68,7 @@ export async function gatherObject(
       const code = error instanceof MoxiError ? error.code : undefined;
       // Another object under the same name, or wrong bytes among right ones: once more, from the start.
       if (code === "E_S3_CHECKSUM" || code === "E_S3_CHANGED") {
-        await rm(partial, { force: true });
-        await rm(journalOf(partial), { force: true });
+        await discard();
         wrong += 1;
         if (wrong < 2) continue;
       }
