@@ -5,7 +5,8 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { buildVersitygw } from "../scripts/versitygw.ts";
-import { startFaults } from "./s3/faults.ts";
+import { rangesAtOnce } from "../src/storage/blocks.ts";
+import { rangeBytes, startFaults } from "./s3/faults.ts";
 import { bucket, startServer } from "./s3/server.ts";
 import { createDesk, mib } from "./s3/setup.ts";
 
@@ -14,8 +15,6 @@ const seed = Number(process.argv[3] ?? Date.now() % 1_000_000);
 const partBytes = 5 * mib;
 /** Short ones make long ranges of files that are small enough for a test. */
 const blockSizes = [partBytes, mib / 4];
-/** Those under way may be noted, and not yet written. */
-const rangesAtOnce = 8;
 
 if (!(await buildVersitygw())) {
   process.stdout.write("no Go here, so that there is no S3 server to kill transfers against\n");
@@ -55,6 +54,7 @@ try {
     const beforeRest = proxy.seen.length;
     await finish(["down", remote, folder], blockBytes);
     check(round, folder, path, true);
+    // Those under way may be noted, and not yet written.
     const most = size - (noted - rangesAtOnce) * blockBytes;
     if (killedDown && noted > rangesAtOnce && bytesAsked(beforeRest) > most) {
       throw new Error(`round ${round}: of ${noted} blocks that had come many were fetched again`);
@@ -100,8 +100,9 @@ async function killAt(
 ): Promise<boolean> {
   const { child, ended } = start(args, pieceBytes);
   let passed = 0;
-  proxy.fault = ({ operation, bytes: sent, headers }) => {
-    const asked = rangeBytes(headers.range);
+  proxy.fault = (seen) => {
+    const { operation, bytes: sent } = seen;
+    const asked = rangeBytes(seen);
     passed += operation === "GetObject" ? asked : sent;
     if (passed < bytes) return undefined;
     const when = random();
@@ -123,15 +124,9 @@ async function finish(args: readonly string[], pieceBytes: number): Promise<void
   if (code !== 0) throw new Error(`${args[0]} ends with ${code}: ${errors}`);
 }
 
-/** How much a request asks for; 0 where it names no range. */
-function rangeBytes(range: string | undefined): number {
-  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? [];
-  return first === undefined ? 0 : Number(last) - Number(first) + 1;
-}
-
 function bytesAsked(from: number): number {
   const gets = proxy.seen.slice(from).filter(({ operation }) => operation === "GetObject");
-  return gets.reduce((sum, { headers }) => sum + rangeBytes(headers.range), 0);
+  return gets.reduce((sum, seen) => sum + rangeBytes(seen), 0);
 }
 
 /** The blocks that an unfinished download has noted. */

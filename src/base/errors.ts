@@ -185,6 +185,10 @@ export function isMoxiError(error: unknown): error is MoxiError {
   return typeof error === "object" && error !== null && marker in error;
 }
 
+export function isCode(error: unknown, code: ErrorCode): boolean {
+  return isMoxiError(error) && error.code === code;
+}
+
 /** Node's error code ("ENOENT", "ENOSPC" ...), if the error carries one. */
 export function systemCode(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;

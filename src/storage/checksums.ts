@@ -1,4 +1,4 @@
-import { MoxiError } from "../base/errors.ts";
+import { isCode } from "../base/errors.ts";
 import { sha256OfFile } from "../base/file-hash.ts";
 import type { Bucket, ObjectHead, S3 } from "../aws/s3.ts";
 import { crcText } from "../aws/wire.ts";
@@ -110,7 +110,7 @@ export async function agreesInParts(
   const lengths = await inLanes(numbers, askedAtOnce, (number) =>
     at.s3.partBytes(at.bucket, head, number).catch((error: unknown) => {
       // Not every service that is like S3 knows parts.
-      if (error instanceof MoxiError && error.code === "E_AWS_REFUSED") return 0;
+      if (isCode(error, "E_AWS_REFUSED")) return 0;
       throw error;
     }),
   );

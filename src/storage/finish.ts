@@ -1,5 +1,5 @@
 import * as fs from "node:fs";
-import { MoxiError, systemCode } from "../base/errors.ts";
+import { unlessGone } from "./gone.ts";
 
 /** A file that is whole and checked, and has not got its name yet. */
 export interface Written {
@@ -88,34 +88,10 @@ function putInPlace({ descriptor, partial, file, done, fail }: Waiting, trouble:
 /**
  * Gives a whole file its name.
  *
- * @throws that it is {@link goneError | gone}
+ * @throws that it is {@link isGone | gone}
  */
 export function giveName(partial: string, file: string): void {
   unlessGone(file, () => fs.renameSync(partial, file));
-}
-
-/** So often a download begins again for that: each time the other one has got farther. */
-export const mostGone = 5;
-
-/** Another download of the same version may have put it in its place, or given up on it. */
-export function goneError(file: string): MoxiError {
-  return new MoxiError("E_FILE_CHANGED", "another program moved the file while it was fetched", {
-    hint: "wait until no other download to this folder runs, then run the same command again",
-    place: { file },
-  });
-}
-
-/** What does not find a file any more throws that it is {@link goneError | gone}. */
-export function unlessGone<T>(file: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw systemCode(error) === "ENOENT" ? goneError(file) : error;
-  }
-}
-
-export function isGone(error: unknown): boolean {
-  return error instanceof MoxiError && error.code === "E_FILE_CHANGED";
 }
 
 /** Removes what gets no name; that it cannot would hide why. */

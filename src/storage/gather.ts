@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { open, rm, stat } from "node:fs/promises";
-import { MoxiError, systemCode } from "../base/errors.ts";
+import { isCode, MoxiError } from "../base/errors.ts";
 import type { Bucket, ObjectHead, ObjectInfo, S3 } from "../aws/s3.ts";
 import { blocksOf, rangesAtOnce, rangesOf } from "./blocks.ts";
 import type { Block, Range, Sums } from "./blocks.ts";
@@ -12,12 +12,13 @@ import {
   isSameContent,
   needsCrc64,
 } from "./checksums.ts";
-import { giveName, goneError, isGone, mostGone } from "./finish.ts";
+import { giveName } from "./finish.ts";
+import { goneError, identityOf, isGone, mostGone, orGone } from "./gone.ts";
 import { beginJournal, journalOf, readJournal } from "./journal.ts";
 import type { Cut } from "./journal.ts";
 import { Halted, inLanes } from "./lanes.ts";
 import type { Halt } from "./lanes.ts";
-import { checksumError, identityOf, partialName } from "./mover.ts";
+import { checksumError, partialName } from "./mover.ts";
 import type { Mover } from "./mover.ts";
 
 export interface GatherJob {
@@ -65,9 +66,8 @@ export async function gatherObject(
         gone += 1;
         if (gone < mostGone) continue;
       }
-      const code = error instanceof MoxiError ? error.code : undefined;
       // Another object under the same name, or wrong bytes among right ones: once more, from the start.
-      if (code === "E_S3_CHECKSUM" || code === "E_S3_CHANGED") {
+      if (isCode(error, "E_S3_CHECKSUM") || isCode(error, "E_S3_CHANGED")) {
         await discard();
         wrong += 1;
         if (wrong < 2) continue;
@@ -122,7 +122,7 @@ async function gather(
   if (right !== true) right = (await agreesInParts(job, head, partial)) ?? right;
   if (right === false || !(await hasSha256(partial, head))) throw checksumError(key);
   const whole = await open(partial, "r+").catch((error: unknown) => {
-    throw systemCode(error) === "ENOENT" ? goneError(partial) : error;
+    throw orGone(partial, error);
   });
   try {
     if (identityOf(await whole.stat({ bigint: true })) !== identity) throw goneError(partial);

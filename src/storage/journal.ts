@@ -1,7 +1,7 @@
 import { appendFileSync, closeSync, constants, openSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import type { Sums } from "./blocks.ts";
-import { unlessGone } from "./finish.ts";
+import { unlessGone } from "./gone.ts";
 
 // What has come of a large object, beside the file that it is gathered in: which object that is and how
 // it is cut, then a line for each block. Lines begin with their end, so that one that a kill has cut
@@ -38,7 +38,7 @@ export function beginJournal(partial: string, cut: Cut): Promise<void> {
 /**
  * Notes blocks that follow each other.
  *
- * @throws that it is {@link goneError | gone}
+ * @throws that it is {@link isGone | gone}
  */
 export function noteBlocks(partial: string, first: number, sums: readonly Sums[]): void {
   const lines = sums.map(({ crc }, count) => `\n${JSON.stringify([first + count, crc])}`);

@@ -2,7 +2,8 @@ import { mkdir, open, rm, rmdir, stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { formatBytes, printable } from "../base/format.ts";
-import { giveName, isGone } from "./finish.ts";
+import { giveName } from "./finish.ts";
+import { isGone } from "./gone.ts";
 
 // Where the files of a download come down: their folders, their hidden names, the room for them.
 
@@ -23,7 +24,7 @@ export class Unnamed {
   /**
    * It is there.
    *
-   * @throws that it is {@link goneError | gone}
+   * @throws that it is {@link isGone | gone}
    */
   add(partial: string, place: string, file: string): void {
     if (place === file) return;
@@ -31,7 +32,7 @@ export class Unnamed {
     if (this.safe) this.name(partial, file);
   }
 
-  /** From now on names are safe. Returns the files that are {@link goneError | gone}. */
+  /** From now on names are safe. Returns the files that are {@link isGone | gone}. */
   nameAll(): ReadonlySet<string> {
     this.safe = true;
     const gone = new Set<string>();

@@ -13,7 +13,8 @@ import { BlockSums } from "./blocks.ts";
 import type { Sums } from "./blocks.ts";
 import { ofParts } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
-import { discard, Finisher, goneError, mostGone, unlessGone } from "./finish.ts";
+import { discard, Finisher } from "./finish.ts";
+import { goneError, identityOf, mostGone, unlessGone } from "./gone.ts";
 import { noteBlocks } from "./journal.ts";
 import { Halted } from "./lanes.ts";
 import { Turns } from "./turns.ts";
@@ -33,7 +34,10 @@ export type Task =
       number: number;
     }
   | { kind: "check"; file: string; offset: number; length: number; crc64: boolean }
-  /** Blocks from the `first` on, each noted when it has come. Ends early where `stop` becomes 1, which all threads share. */
+  /**
+   * Blocks from the `first` on, each noted when it has come. Ends early where `stop` becomes 1, which
+   * all threads share.
+   */
   | {
       kind: "range";
       file: string;
@@ -262,11 +266,6 @@ function isStored(
   }
   if (stored.sha256 === undefined || ofParts(stored.sha256)) return true;
   return stored.sha256 === hash("sha256", fs.readFileSync(file), "base64");
-}
-
-/** Tells a file from every other, also from a later one of the same name. */
-export function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
-  return `${dev}:${ino}`;
 }
 
 /**

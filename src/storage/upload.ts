@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { MoxiError } from "../base/errors.ts";
+import { isCode, MoxiError } from "../base/errors.ts";
 import { formatBytes, plural } from "../base/format.ts";
 import { stampOf } from "../base/stamp.ts";
 import type { Stamp } from "../base/stamp.ts";
@@ -262,10 +262,6 @@ async function isThere(
   file: { readonly path: string; readonly size: number },
 ): Promise<boolean> {
   return head !== undefined && (await isSameContent(job, head, file)) !== false;
-}
-
-function isCode(error: unknown, code: MoxiError["code"]): boolean {
-  return error instanceof MoxiError && error.code === code;
 }
 
 function existsError(bucket: Bucket, key: string): MoxiError {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { downloadPrefix } from "../../src/storage/download.ts";
 import { upload } from "../../src/storage/upload.ts";
-import { startFaults } from "./faults.ts";
+import { rangeBytes, startFaults } from "./faults.ts";
 import type { Fault, FaultProxy, Seen } from "./faults.ts";
 import { bucket, kinds, startServer } from "./server.ts";
 import type { S3Server } from "./server.ts";
@@ -107,11 +107,7 @@ describe.skipIf(kind === undefined)(`faults before ${kind}`, () => {
 
     /** How many bytes each request for a range has asked for. */
     const asked = () =>
-      proxy.seen.flatMap(({ operation, headers }) => {
-        if (operation !== "GetObject") return [];
-        const [first, last] = headers.range!.slice("bytes=".length).split("-").map(Number);
-        return [last! - first! + 1];
-      });
+      proxy.seen.filter(({ operation }) => operation === "GetObject").map(rangeBytes);
 
     test("what a cut body has brought is not fetched again", async () => {
       await send();

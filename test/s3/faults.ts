@@ -17,6 +17,12 @@ export interface Seen {
   outcome: number | string;
 }
 
+/** How many bytes a request asks for; 0 where it names no range. */
+export function rangeBytes({ headers }: Seen): number {
+  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? "") ?? [];
+  return first === undefined ? 0 : Number(last) - Number(first) + 1;
+}
+
 /** What happens to a request instead of what should. */
 export type Fault =
   | {

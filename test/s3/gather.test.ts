@@ -12,10 +12,11 @@ import {
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { heldOnDisk } from "../../src/storage/landing.ts";
-import { createMover, identityOf } from "../../src/storage/mover.ts";
+import { identityOf } from "../../src/storage/gone.ts";
+import { createMover } from "../../src/storage/mover.ts";
 import { downloadPrefix } from "../../src/storage/download.ts";
 import { upload } from "../../src/storage/upload.ts";
-import { startFaults } from "./faults.ts";
+import { rangeBytes, startFaults } from "./faults.ts";
 import type { FaultProxy, Seen } from "./faults.ts";
 import { put } from "./foreign.ts";
 import { bucket, kinds, startServer } from "./server.ts";
@@ -75,11 +76,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
   };
   /** How many bytes each request for a range has asked for. */
   const asked = () =>
-    proxy.seen.flatMap(({ operation, headers }) => {
-      if (operation !== "GetObject") return [];
-      const [first, last] = headers.range!.slice("bytes=".length).split("-").map(Number);
-      return [last! - first! + 1];
-    });
+    proxy.seen.filter(({ operation }) => operation === "GetObject").map(rangeBytes);
   const sum = (sizes: readonly number[]) => sizes.reduce((all, each) => all + each, 0);
   const gets = (nth: (seen: Seen) => boolean) => (seen: Seen) =>
     seen.operation === "GetObject" && nth(seen);
