@@ -4,7 +4,9 @@
 // Needs Go (for versitygw, once), openssl, GNU time and a Python with venv; data lies in memory where
 // /dev/shm has room, at most twice the large file. Every tool talks to the same server, in turns, with
 // settings for speed; what goes up goes up anew, what comes down is the same object for all. The bare
-// programs are no peers: they show what Node's own TLS takes (bench/s3/bare.ts).
+// programs are no peers: they show what Node's own TLS takes (bench/s3/bare.ts). After the rounds Moxi
+// runs once more with V8's profiler: how much of its processor time its own code takes, and what the
+// ratio would be were that nothing, for all, which is the most that better code could reach.
 import { spawn, spawnSync } from "node:child_process";
 import {
   closeSync,
@@ -31,6 +33,7 @@ import { parseArgs } from "node:util";
 import { bundle } from "../scripts/build.ts";
 import { buildVersitygw } from "../scripts/versitygw.ts";
 import { bucket, credentials, startServer } from "../test/s3/server.ts";
+import { ownSeconds } from "./s3/own-code.ts";
 import { bare, commandOf, installPeers, peers } from "./s3/tools.ts";
 import type { Work } from "./s3/tools.ts";
 
@@ -102,8 +105,8 @@ async function compareAt(rtt: number): Promise<void> {
   }
   process.stdout.write(
     `\nRTT ${rtt} ms, ${mib} MiB in one file, ${count} files of 10 KiB\n\n` +
-      "| work | tool | time | best peer's time / this | the server alone, at the end | without that | CPU | server's CPU | cores busy | peak memory |\n" +
-      `|---|---|---|---|---|---|---|---|---|---|\n${rows.map((row) => `| ${row.join(" | ")} |\n`).join("")}`,
+      "| work | tool | time | best peer's time / this | the server alone, at the end | without that | CPU | server's CPU | cores busy | peak memory | own code | were that nothing |\n" +
+      `|---|---|---|---|---|---|---|---|---|---|---|---|\n${rows.map((row) => `| ${row.join(" | ")} |\n`).join("")}`,
   );
 }
 
@@ -130,13 +133,16 @@ async function compareWork(
     rmSync(here, { recursive: true });
   }
   const results = new Map<string, Measured[]>(tools.map((name) => [name, []]));
+  const prepare = () => {
+    rmSync(back, { recursive: true, force: true });
+    mkdirSync(back);
+    if (kind === "large") fillMemory();
+  };
   for (let round = 0; round < Number(values.rounds); round++) {
     // Each round begins with another, because the first may find a machine that has rested.
     const first = round % tools.length;
     for (const name of [...tools.slice(first), ...tools.slice(0, first)]) {
-      rmSync(back, { recursive: true, force: true });
-      mkdirSync(back);
-      if (kind === "large") fillMemory();
+      prepare();
       const measured = await measure(commandOf(name, work, at), env, line);
       if (typeof measured === "string") {
         process.stderr.write(`${name} ${work.name}: ${measured}\n`);
@@ -152,6 +158,8 @@ async function compareWork(
       );
     }
   }
+  prepare();
+  const own = tools.includes("moxi") ? await ownShare(commandOf("moxi", work, at), env) : 0;
   rmSync(back, { recursive: true });
   rmSync(here, { recursive: true, force: true });
   const ofPeers = [...results].filter(([name]) => name !== "moxi" && !bare.has(name));
@@ -166,9 +174,10 @@ async function compareWork(
       : `${((cpu * 1000) / count).toFixed(2)} ms/file`;
   return [...results].map(([name, list]) => {
     const one = median(list);
-    if (one === undefined) return [work.name, name, "failed", "", "", "", "", "", "", ""];
+    if (one === undefined) return [work.name, name, "failed"];
     const { seconds, waited, cpu, serverCpu, lineCpu, megabytes } = one;
-    const busy = (cpu + serverCpu + lineCpu) / seconds / availableParallelism();
+    const all = cpu + serverCpu + lineCpu;
+    const busy = all / seconds / availableParallelism();
     // Only large objects that are sent have something to wait for.
     const waits = work.name === "large-up";
     return [
@@ -180,10 +189,28 @@ async function compareWork(
       waits ? `${(bestActive / active(one)).toFixed(2)} x` : "",
       share(cpu),
       share(serverCpu),
-      `${Math.round(100 * busy)} %`,
+      percent(busy),
       `${megabytes} MB`,
+      ...(name === "moxi"
+        ? [percent(own), `${((best / seconds) * (all / (all - own * cpu))).toFixed(2)} x`]
+        : []),
     ];
   });
+}
+
+function percent(share: number): string {
+  return `${Math.round(100 * share)} %`;
+}
+
+/** How much of the processor time that Moxi takes is spent in its own code; see {@link ownSeconds}. */
+async function ownShare([node, ...args]: readonly string[], env: Env): Promise<number> {
+  const profiles = join(folder, "profiles");
+  const flags = ["--cpu-prof", "--cpu-prof-dir", profiles];
+  const measured = await measure([node!, ...flags, ...args], env);
+  if (typeof measured === "string") throw new Error(measured);
+  const own = ownSeconds(profiles) / measured.cpu;
+  rmSync(profiles, { recursive: true });
+  return own;
 }
 
 /**
