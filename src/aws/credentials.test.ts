@@ -1,10 +1,11 @@
+import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { silentHost } from "../base/host.ts";
 import { credentialSource } from "./credentials.ts";
 import { readSettings } from "./settings.ts";
@@ -35,6 +36,11 @@ beforeAll(async () => {
       };
       if (action !== undefined) return response.end(sts(action, action.toUpperCase()));
       if (request.url === "/latest/api/token") return response.end("token");
+      if (request.url?.startsWith("/federation/credentials?") === true) {
+        if (request.headers["x-amz-sso_bearer_token"] !== "signed-in") return response.end("{}");
+        const role = { accessKeyId: "SSO", secretAccessKey: "s", sessionToken: "t" };
+        return response.end(JSON.stringify({ roleCredentials: { ...role, expiration: 4e12 } }));
+      }
       if (request.url === "/latest/meta-data/iam/security-credentials/")
         return response.end("worker");
       return response.end(
@@ -65,7 +71,27 @@ sso_start_url = https://example.awsapps.com/start
 sso_region = us-east-1
 sso_account_id = 123456789012
 sso_role_name = r
+[profile signed-in]
+sso_session = company
+sso_account_id = 123456789012
+sso_role_name = r
+[profile role-by-sso]
+role_arn = arn:aws:iam::123456789012:role/r
+source_profile = signed-in
+[sso-session company]
+sso_start_url = https://company.awsapps.com/start
+sso_region = us-west-2
+[profile role-by-token]
+role_arn = arn:aws:iam::123456789012:role/r
+web_identity_token_file = ${join(home, "token")}
 `,
+  );
+  // Where `aws sso login` leaves what it got.
+  const session = createHash("sha1").update("company").digest("hex");
+  mkdirSync(join(home, ".aws/sso/cache"), { recursive: true });
+  writeFileSync(
+    join(home, ".aws/sso/cache", `${session}.json`),
+    JSON.stringify({ accessToken: "signed-in", expiresAt: "2099-01-01T00:00:00Z" }),
   );
   writeFileSync(join(home, "token"), "a-web-identity-token");
 });
@@ -81,6 +107,11 @@ const source = async (env: Record<string, string | undefined>) => {
 
 test.each<[string, () => Record<string, string>, string]>([
   ["AWS's names", () => ({ AWS_ACCESS_KEY_ID: "A", AWS_SECRET_ACCESS_KEY: "s" }), "A"],
+  [
+    "the older names, beside half a pair of AWS's",
+    () => ({ AWS_ACCESS_KEY_ID: "A", AWS_ACCESS_KEY: "B", AWS_SECRET_KEY: "s" }),
+    "B",
+  ],
   ["the older names", () => ({ AWS_ACCESS_KEY: "B", AWS_SECRET_KEY: "s" }), "B"],
   [
     "a profile, before variables",
@@ -91,6 +122,11 @@ test.each<[string, () => Record<string, string>, string]>([
     "a role that a profile takes",
     () => ({ AWS_PROFILE: "role", AWS_ENDPOINT_URL_STS: url }),
     "ASSUMEROLE",
+  ],
+  [
+    "a token that a profile names",
+    () => ({ AWS_PROFILE: "role-by-token", AWS_ENDPOINT_URL_STS: url }),
+    "ASSUMEROLEWITHWEBIDENTITY",
   ],
   ["a program", () => ({ AWS_PROFILE: "program" }), "PROGRAM"],
   [
@@ -105,6 +141,53 @@ test.each<[string, () => Record<string, string>, string]>([
   ["a container", () => ({ AWS_CONTAINER_CREDENTIALS_FULL_URI: `${url}/container` }), "ROLE"],
 ])("credentials come from %s", async (_name, env, accessKeyId) => {
   expect(await (await source(env())).get()).toMatchObject({ accessKeyId });
+});
+
+describe("a profile that signs in by SSO", () => {
+  // As for an instance's address: what AWS's own tool has kept, the SDK takes from the process's home.
+  beforeEach(() => {
+    vi.stubEnv("HOME", home);
+  });
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
+  test("gives credentials", async () => {
+    const signedIn = await source({ AWS_PROFILE: "signed-in", AWS_ENDPOINT_URL_SSO: url });
+    expect(await signedIn.get()).toMatchObject({ accessKeyId: "SSO", sessionToken: "t" });
+  });
+
+  test("gives them to a role that it takes, each service at its own address", async () => {
+    const role = await source({
+      AWS_PROFILE: "role-by-sso",
+      AWS_ENDPOINT_URL_SSO: url,
+      AWS_ENDPOINT_URL_STS: url,
+    });
+    asked.length = 0;
+    expect(await role.get()).toMatchObject({ accessKeyId: "ASSUMEROLE" });
+    expect(asked).toEqual([expect.stringContaining("/federation/credentials?"), "AssumeRole"]);
+  });
+
+  test.each(["signed-in", "role-by-sso"])(
+    "asks in the region of its sign-in, not in the one that is worked in: %s",
+    async (profile) => {
+      const hosts: string[] = [];
+      const proxy = createServer().on("connect", ({ url: host }, socket) => {
+        hosts.push(host!);
+        socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n");
+      });
+      await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+      const { port } = proxy.address() as AddressInfo;
+      const found = await source({
+        AWS_PROFILE: profile,
+        AWS_REGION: "eu-central-1",
+        HTTPS_PROXY: `http://127.0.0.1:${port}`,
+      });
+      await expect(found.get()).rejects.toThrow();
+      expect(new Set(hosts)).toEqual(new Set(["portal.sso.us-west-2.amazonaws.com:443"]));
+      proxy.close();
+    },
+  );
 });
 
 test("credentials come from an instance", async () => {

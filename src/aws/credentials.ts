@@ -111,8 +111,10 @@ function readVariables(env: Outside["env"]) {
     ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
     ["AWS_ACCESS_KEY", "AWS_SECRET_KEY"],
   ] as const;
-  const keyName = names.map(([key]) => key).find((name) => variable(env, name));
-  const secretName = names.map(([, secret]) => secret).find((name) => variable(env, name));
+  const whole = names.find((pair) => pair.every((name) => variable(env, name)));
+  const keyName = whole?.[0] ?? names.map(([key]) => key).find((name) => variable(env, name));
+  const secretName =
+    whole?.[1] ?? names.map(([, secret]) => secret).find((name) => variable(env, name));
   if (keyName === undefined && secretName === undefined) return undefined;
   if (keyName === undefined || secretName === undefined) {
     const set = keyName ?? secretName!;
@@ -138,26 +140,43 @@ function readVariables(env: Outside["env"]) {
 
 function profileProvider(env: Outside["env"], settings: AwsSettings): Provider {
   return async () => {
-    const { fromIni, fromSSO } = await import("@aws-sdk/credential-providers");
+    const sdk = await import("@aws-sdk/credential-providers");
     const { region, profile = "default", configFile, credentialsFile } = settings;
     const files = { configFilepath: configFile, filepath: credentialsFile, ignoreCache: true };
-    const common = { ...files, profile, clientConfig: stsConfig(settings) };
+    // Its region is the profile's sso_region, whatever region is worked in.
+    const common = { ...files, profile, clientConfig: callsTo("sso", settings) };
+    const clientConfig = stsConfig(settings);
     const { configFile: sections } = await loadSharedConfigFiles(files);
     const keys = Object.keys(sections[profile] ?? {});
     // Asked for by way of fromIni, it looks at the process's own files.
     if (keys.some((key) => key.startsWith("sso_")) && !keys.includes("role_arn")) {
-      return fromSSO(common)();
+      return sdk.fromSSO(common)();
     }
-    return fromIni({ ...common, parentClientConfig: { region } })();
+    return sdk.fromIni({
+      ...common,
+      parentClientConfig: { region },
+      roleAssumer: (masterCredentials, params) =>
+        sdk.fromTemporaryCredentials({ masterCredentials, params, clientConfig })(),
+      roleAssumerWithWebIdentity: ({ RoleArn, RoleSessionName, WebIdentityToken }) =>
+        sdk.fromWebToken({
+          roleArn: RoleArn,
+          roleSessionName: RoleSessionName,
+          webIdentityToken: WebIdentityToken,
+          clientConfig,
+        })(),
+    })();
   };
 }
 
-/** How the provider chain's own calls to STS and SSO reach AWS: as all others do. */
 function stsConfig(settings: AwsSettings) {
+  return { region: settings.region, ...callsTo("sts", settings) };
+}
+
+/** How the provider chain's own calls to STS and SSO reach AWS: as all others do. */
+function callsTo(service: "sts" | "sso", settings: AwsSettings) {
   const { http, https } = createAgents(settings.network);
-  const endpoint = settings.endpoint("sts");
+  const endpoint = settings.endpoint(service);
   return {
-    region: settings.region,
     ...(endpoint === undefined ? {} : { endpoint }),
     requestHandler: new NodeHttpHandler({ httpAgent: http, httpsAgent: https }),
   };

@@ -87,7 +87,7 @@ const named: readonly (readonly [RegExp, ErrorCode, string])[] = [
   [
     /^(NoSuchBucket)$/,
     "E_S3_BUCKET",
-    "correct AWS_S3_BUCKET, or make the bucket: aws s3 mb s3://<bucket>",
+    "correct the bucket's name, or make it: aws s3 mb s3://<bucket>",
   ],
   [
     /^(NoSuchUpload)$/,
@@ -205,7 +205,7 @@ function judge(failure: Failure, context: Doing): Verdict {
 
 function signInHint({ settings, credentials }: Doing): string {
   if (settings?.profile !== undefined) {
-    return `sign in again: aws sso login --profile ${settings.profile}; then run the same command`;
+    return `sign in again (aws sso login --profile ${settings.profile}), or renew that profile's keys; then run the same command`;
   }
   return credentials?.startsWith("AWS_")
     ? `put new keys (and AWS_SESSION_TOKEN) where ${credentials} is set; then run the same command`

@@ -220,7 +220,7 @@ export function toMoxiError(error: unknown): MoxiError {
     case "EPERM":
     case "EROFS":
       return new MoxiError("E_PERMISSION", message, {
-        hint: "check who owns this path and whether it may be written",
+        hint: "check who owns this path and whether it may be read and written",
         cause: error,
         ...place,
       });
