@@ -9,6 +9,7 @@ import {
   ListObjectsV2Command,
   ListPartsCommand,
 } from "@aws-sdk/client-s3";
+import type { HeadObjectCommandInput, HeadObjectCommandOutput } from "@aws-sdk/client-s3";
 import type { ClientParts } from "./aws.ts";
 import { readList } from "./list-answer.ts";
 import type { WireTarget } from "./wire.ts";
@@ -72,6 +73,23 @@ export async function openS3(parts: ClientParts) {
     ...(owner === undefined ? {} : { ExpectedBucketOwner: owner }),
   });
   const uri = (bucket: Bucket, key: string) => `s3://${bucket.name}/${key}`;
+
+  /** An answer to HEAD has no body, in which S3 says why it refuses: so the same is asked by GET. */
+  async function sendHead(input: HeadObjectCommandInput): Promise<HeadObjectCommandOutput> {
+    try {
+      return await client.send(new HeadObjectCommand(input));
+    } catch (error) {
+      const status = statusOf(error);
+      if (status !== 400 && status !== 403) throw error;
+      const { PartNumber: _part, ...whole } = input;
+      const asked = client.send(new GetObjectCommand({ ...whole, Range: "bytes=0-0" }));
+      const reason = await asked.then(
+        ({ Body }) => Body?.transformToByteArray(),
+        (refused: unknown) => refused,
+      );
+      throw statusOf(reason) === status ? reason : error;
+    }
+  }
 
   async function listPage(bucket: Bucket, prefix: string, token: string | undefined) {
     // XML has no way to write most control characters; encoded they survive.
@@ -152,7 +170,7 @@ export async function openS3(parts: ClientParts) {
       parts.attempt(`look at ${uri(bucket, key)}`, async () => {
         try {
           const input = { ...of(bucket), Key: key, ChecksumMode: "ENABLED" as const };
-          const found = await client.send(new HeadObjectCommand(input));
+          const found = await sendHead(input);
           return {
             key,
             size: found.ContentLength ?? 0,
@@ -184,7 +202,7 @@ export async function openS3(parts: ClientParts) {
     partBytes: (bucket: Bucket, { key, etag }: ObjectHead, number: number): Promise<number> =>
       parts.attempt(`look at the parts of ${uri(bucket, key)}`, async () => {
         const input = { ...of(bucket), Key: key, IfMatch: etag, PartNumber: number };
-        const { ContentLength } = await client.send(new HeadObjectCommand(input));
+        const { ContentLength } = await sendHead(input);
         return ContentLength!;
       }),
 
@@ -296,6 +314,11 @@ export async function openS3(parts: ClientParts) {
         await client.send(new AbortMultipartUploadCommand(input));
       }),
   };
+}
+
+function statusOf(error: unknown): number | undefined {
+  return (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata
+    ?.httpStatusCode;
 }
 
 interface Response {
