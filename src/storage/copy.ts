@@ -85,6 +85,8 @@ async function toSend(
   { bucket, key }: StoragePlace & { kind: "s3" },
   { host, onlyChanged }: CopyOptions,
 ): Promise<Pair[]> {
+  // What could not come back is not sent.
+  if (key !== "") safePath("", key.replace(/\/$/, ""), "target");
   const { kind, files, leftOut } = await localFiles(path);
   if (leftOut > 0) {
     const text = `links and special files are left out: ${formatCount(leftOut)} of them`;

@@ -17,13 +17,18 @@ export function isUnfinished(name: string): boolean {
  *
  * @throws E_FILE_NAME
  */
-export function safePath(folder: string, name: string, what: "object" | "file" = "object"): string {
+export function safePath(
+  folder: string,
+  name: string,
+  what: "object" | "file" | "target" = "object",
+): string {
   const parts = name.split("/");
   const wrong = parts.map(faultOf).find((fault) => fault !== undefined);
   if (wrong === undefined) return join(folder, ...parts);
   const done = what === "object" ? "written" : "sent";
+  const remedy = what === "target" ? "choose another" : `remove or rename that ${what}`;
   throw new MoxiError("E_FILE_NAME", `the ${what} ${shown(name)} ${wrong}`, {
-    hint: `nothing was ${done}; remove or rename that ${what}`,
+    hint: `nothing was ${done}; ${remedy}`,
   });
 }
 

@@ -211,6 +211,8 @@ describe.skipIf(kind === undefined)(`moxi storage before ${kind}`, () => {
     [["cp", "s3://Moxi_Test/none", "none"], 2, "no such address"],
     [["cp", ".env", "s3://moxi-nowhere/x"], 2, "does not exist"],
     [["cp", "s3://moxi-test/tree", ".env"], 2, "is a file"],
+    [["cp", ".env", "s3://moxi-test/a\nb"], 2, "has a control character in its name"],
+    [["sync", ".", "s3://moxi-test/../up/"], 2, "has .. in its name"],
   ])("%j ends with %s: %s", async (args, code, text) => {
     const ended = await moxi(...args);
     expect(ended).toMatchObject({ code, stdout: "" });
