@@ -6,7 +6,7 @@ import { stampOf } from "../base/stamp.ts";
 import type { Stamp } from "../base/stamp.ts";
 import type { Host } from "../base/host.ts";
 import type { Aws } from "../aws/aws.ts";
-import type { Bucket, ObjectHead, S3, UploadedPart } from "../aws/s3.ts";
+import type { Bucket, ObjectHead, S3, Unfinished, UploadedPart } from "../aws/s3.ts";
 import { crcText } from "../aws/wire.ts";
 import { isSameContent } from "./checksums.ts";
 import { combineCrc } from "./crc.ts";
@@ -16,6 +16,7 @@ import { changedError } from "./mover.ts";
 import type { Mover } from "./mover.ts";
 import { startProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
+import { giveUpOld } from "./stale.ts";
 
 export interface LocalFile {
   readonly path: string;
@@ -106,7 +107,9 @@ export async function upload(
     now: () => clock.now().getTime(),
   });
   const halt = new Halt();
-  const job: Job = { s3, crew, progress, halt, bucket, ifAbsent: options.ifAbsent };
+  const replaced: Unfinished[] = [];
+  const { ifAbsent } = options;
+  const job: Job = { s3, crew, progress, halt, bucket, ifAbsent, replaced };
   try {
     const small = stamped.filter(({ stamp }) => stamp.size <= least);
     const big = stamped.filter(({ stamp }) => stamp.size > least);
@@ -121,6 +124,7 @@ export async function upload(
     progress.done(
       `${whose}${formatBytes(bytes - resumedBytes)} sent to s3://${bucket.name}${there}`,
     );
+    await giveUpOld(s3, replaced, { bucket, host, clock });
     return { files: files.length, bytes, resumedBytes };
   } finally {
     crew.close();
@@ -134,6 +138,8 @@ interface Job {
   readonly halt: Halt;
   readonly bucket: Bucket;
   readonly ifAbsent: boolean;
+  /** Unfinished uploads of objects that are there now. */
+  readonly replaced: Unfinished[];
 }
 
 interface Stamped extends LocalFile {
@@ -165,14 +171,14 @@ async function putLarge(job: Job, file: Stamped, partBytes: number): Promise<num
 }
 
 async function putParts(job: Job, file: Stamped, partBytes: number): Promise<number> {
-  const { s3, crew, bucket, ifAbsent, progress, halt } = job;
+  const { s3, crew, bucket, ifAbsent, progress, halt, replaced } = job;
   const { path, key, stamp } = file;
   const wanted = Array.from({ length: Math.ceil(stamp.size / partBytes) }, (_, index) => ({
     number: index + 1,
     offset: index * partBytes,
     length: Math.min(partBytes, stamp.size - index * partBytes),
   }));
-  const { id, found } = await findUpload(job, file, wanted);
+  const { id, found, others } = await findUpload(job, file, wanted);
   const resumed = wanted.filter(({ number }) => found.has(number));
   for (const { length } of resumed) progress.add(length);
   const crcs = new Map<number, number>();
@@ -219,17 +225,22 @@ async function putParts(job: Job, file: Stamped, partBytes: number): Promise<num
       await abandon(job, key, id);
     throw error;
   }
+  replaced.push(...others);
   return resumed.reduce((sum, { length }) => sum + length, 0);
 }
 
-/** The unfinished upload of this very content that has most of it, or a new one. */
+/** The unfinished upload of this very content that has most of it, or a new one; and the others. */
 async function findUpload(
   { s3, crew, bucket }: Job,
   { path, key }: Stamped,
   wanted: readonly { readonly number: number; readonly offset: number; readonly length: number }[],
-): Promise<{ readonly id: string; readonly found: ReadonlyMap<number, UploadedPart> }> {
-  for (const { id, key: other } of await s3.unfinished(bucket, key)) {
-    if (other !== key) continue;
+): Promise<{
+  readonly id: string;
+  readonly found: ReadonlyMap<number, UploadedPart>;
+  readonly others: readonly Unfinished[];
+}> {
+  const unfinished = (await s3.unfinished(bucket, key)).filter((one) => one.key === key);
+  for (const { id } of unfinished) {
     const parts = await s3.parts(bucket, key, id).catch((error: unknown) => {
       if (isCode(error, "E_S3_UPLOAD_GONE")) return [];
       throw error;
@@ -245,9 +256,11 @@ async function findUpload(
       const checked = (await crew.run(task, () => {})).sums[0]!.crc;
       return checked >= 0 && crcText(checked) === crc;
     });
-    if (same.every((each) => each)) return { id, found };
+    if (!same.every((each) => each)) continue;
+    return { id, found, others: unfinished.filter((other) => other.id !== id) };
   }
-  return { id: await s3.startUpload(bucket, key), found: new Map() };
+  const id = await s3.startUpload(bucket, key);
+  return { id, found: new Map(), others: unfinished };
 }
 
 /** Removes the parts of an upload that nobody will finish; its failure would hide the real one. */
