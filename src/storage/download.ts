@@ -9,8 +9,7 @@ import { gatherObject } from "./gather.ts";
 import { isGone, mostGone } from "./gone.ts";
 import { Folders, heldOnDisk, inTheWay, requireSpace, Unnamed } from "./landing.ts";
 import { Halt, inLanes, startLanes } from "./lanes.ts";
-import { partialName } from "./mover.ts";
-import { isUnfinished, NamesApart, safePath } from "./names.ts";
+import { isUnfinished, NamesApart, partialName, safePath } from "./names.ts";
 import { startProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 import type { TransferOptions } from "./upload.ts";
@@ -180,6 +179,7 @@ async function fetchAll(
         bytes += object.size;
       }
       await folders.make(page);
+      await folders.removeOlder(page);
       held += await heldOf(page.filter(inParts));
       await requireSpace(folders.first, bytes - moved - held);
       small.add(page.filter((object) => !inParts(object)));

@@ -18,8 +18,9 @@ import { beginJournal, journalOf, readJournal } from "./journal.ts";
 import type { Cut } from "./journal.ts";
 import { Halted, inLanes } from "./lanes.ts";
 import type { Halt } from "./lanes.ts";
-import { checksumError, partialName } from "./mover.ts";
+import { checksumError } from "./mover.ts";
 import type { Mover } from "./mover.ts";
+import { partialName } from "./names.ts";
 
 export interface GatherJob {
   readonly s3: S3;

@@ -1,9 +1,11 @@
-import { mkdir, open, rm, rmdir, stat, statfs } from "node:fs/promises";
-import { dirname } from "node:path";
+import { mkdir, open, readdir, rm, rmdir, stat, statfs } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { formatBytes, printable } from "../base/format.ts";
 import { giveName } from "./finish.ts";
 import { isGone } from "./gone.ts";
+import { journalOf } from "./journal.ts";
+import { isUnfinished, isUnfinishedOf, partialName } from "./names.ts";
 
 // Where the files of a download come down: their folders, their hidden names, the room for them.
 
@@ -61,6 +63,8 @@ export class Unnamed {
 /** The folders that files go to. */
 export class Folders {
   private readonly all = new Set<string>();
+  /** What unfinished downloads have left in some of them. */
+  private readonly left = new Map<string, readonly string[]>();
   private readonly made: { readonly folder: string; readonly top: string }[] = [];
 
   get first(): string | undefined {
@@ -73,6 +77,25 @@ export class Folders {
       this.all.add(folder);
       const top = await mkdir(folder, { recursive: true });
       if (top !== undefined) this.made.push({ folder, top });
+      const names = await readdir(folder).catch((): string[] => []);
+      const left = names.filter(isUnfinished);
+      if (left.length > 0) this.left.set(folder, left);
+    }
+  }
+
+  /** Removes what was left of other versions of these files: S3 has none of them to go on with. */
+  async removeOlder(
+    files: readonly { readonly file: string; readonly etag: string }[],
+  ): Promise<void> {
+    if (this.left.size === 0) return;
+    for (const { file, etag } of files) {
+      const folder = dirname(file);
+      const now = basename(partialName(file, etag));
+      const isOlder = (name: string) =>
+        isUnfinishedOf(name, basename(file)) && name !== now && name !== journalOf(now);
+      for (const name of this.left.get(folder)?.filter(isOlder) ?? []) {
+        await rm(join(folder, name), { force: true }).catch(() => {});
+      }
     }
   }
 

@@ -1,6 +1,5 @@
 import { hash } from "node:crypto";
 import * as fs from "node:fs";
-import { sep } from "node:path";
 import { promisify } from "node:util";
 import { isMainThread } from "node:worker_threads";
 import { crc32 } from "node:zlib";
@@ -266,17 +265,6 @@ function isStored(
   }
   if (stored.sha256 === undefined || ofParts(stored.sha256)) return true;
   return stored.sha256 === hash("sha256", fs.readFileSync(file), "base64");
-}
-
-/**
- * Where an object is gathered until it is whole: beside its place, hidden, one name a version. Among
- * ten thousand files two would have the same CRC-32 in one of a hundred folders.
- */
-export function partialName(file: string, etag: string): string {
-  const name = Math.max(file.lastIndexOf("/"), file.lastIndexOf(sep)) + 1;
-  const tag = hash("sha256", `${file.slice(name)} ${etag}`).slice(0, 16);
-  // A name of 255 bytes leaves no room for more.
-  return `${file.slice(0, name)}.moxi-${tag}.part`;
 }
 
 export function checksumError(key: string): MoxiError {

@@ -6,8 +6,7 @@ import { afterAll, expect, test } from "vitest";
 import { sha256 } from "../base/hash.ts";
 import { combineCrc } from "./crc.ts";
 import { hashFiles } from "./hashes.ts";
-import { partialName } from "./mover.ts";
-import { NamesApart, safePath } from "./names.ts";
+import { NamesApart, partialName, safePath } from "./names.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "moxi-storage-"));
 afterAll(() => rmSync(folder, { recursive: true }));

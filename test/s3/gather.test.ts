@@ -14,6 +14,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { heldOnDisk } from "../../src/storage/landing.ts";
 import { identityOf } from "../../src/storage/gone.ts";
 import { createMover } from "../../src/storage/mover.ts";
+import { partialName } from "../../src/storage/names.ts";
 import { downloadPrefix } from "../../src/storage/download.ts";
 import { upload } from "../../src/storage/upload.ts";
 import { rangeBytes, startFaults } from "./faults.ts";
@@ -142,6 +143,29 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     spoil(left);
     expect(await fetch()).toMatchObject({ resumedBytes: blocks * blockBytes });
     requireWhole();
+  });
+
+  test("what was left of another version goes, and nothing else", async () => {
+    await breakOff();
+    const others = [
+      "other",
+      ".moxi-0123456789abcdef-0123456789abcdef.part",
+      // Left of a small object by a power cut.
+      basename(partialName("small", '"of-before"')),
+    ];
+    for (const name of others) writeFileSync(join(folder, name), "x");
+    await upload(
+      await desk.aws(),
+      [
+        { path: desk.file(`again-${counter}`, size), key: `gather-${counter}/large` },
+        { path: desk.file(`small-${counter}`, 10), key: `gather-${counter}/small` },
+      ],
+      { ...desk.options, ifAbsent: false },
+    );
+    expect(await fetch()).toMatchObject({ resumedBytes: 0 });
+    const again = readFileSync(desk.path(`again-${counter}`));
+    expect(readFileSync(join(folder, "large")).equals(again)).toBe(true);
+    expect(readdirSync(folder).sort()).toEqual(["large", "small", ...others.slice(0, 2)].sort());
   });
 
   test("a line that was cut short spoils none that follows", async () => {

@@ -18,7 +18,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ObjectInfo } from "../../src/aws/s3.ts";
 import { uploadContent } from "../../src/storage/content.ts";
 import { download, downloadPrefix } from "../../src/storage/download.ts";
-import { partialName } from "../../src/storage/mover.ts";
+import { partialName } from "../../src/storage/names.ts";
 import { upload } from "../../src/storage/upload.ts";
 import { startFaults } from "./faults.ts";
 import type { Fault, FaultProxy } from "./faults.ts";
