@@ -3,8 +3,8 @@ import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { pid } from "node:process";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { isRecord } from "../base/json.ts";
-import { isAlive, processStartTime } from "./process.ts";
-import type { ProcessIdentity } from "./process.ts";
+import { isAlive, processStartTime } from "../base/process.ts";
+import type { ProcessIdentity } from "../base/process.ts";
 
 export interface LockOptions {
   readonly sleep: (milliseconds: number) => Promise<void>;

@@ -19,7 +19,7 @@ import { MoxiError } from "../base/errors.ts";
 import { newRunId } from "../run/id.ts";
 import { listRunIds, newestRunId, resolveRun } from "./find.ts";
 import { lockHolder, readIdentity, withLock } from "./lock.ts";
-import { isAlive, processStartTime } from "./process.ts";
+import { isAlive, processStartTime } from "../base/process.ts";
 import { appendAttempt, createRun, newAttempt, readRun, runsFolder } from "./runs.ts";
 
 const run = "moxi-20261123-141207-calm-otter-7f3k";

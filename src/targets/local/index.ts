@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { MoxiError } from "../../base/errors.ts";
 import type { TargetStatus } from "../../run/attempt.ts";
 import { lockHolder, withLock } from "../../store/lock.ts";
-import { isAlive } from "../../store/process.ts";
+import { isAlive } from "../../base/process.ts";
 import { sortLines } from "../lines.ts";
 import type { Capabilities, Continuation, Reading, RunRef, Submission, Target } from "../target.ts";
 import { fetchLocal } from "./fetch.ts";

@@ -8,7 +8,7 @@ import { plan, run } from "../../../test/fixtures/story.ts";
 import { MoxiError } from "../../base/errors.ts";
 import type { Plan } from "../../run/plan.ts";
 import { jobSchema } from "../../run/schemas.ts";
-import { processStartTime } from "../../store/process.ts";
+import { processStartTime } from "../../base/process.ts";
 import { newAttempt } from "../../store/runs.ts";
 import type { Submission } from "../target.ts";
 import { attemptFiles } from "./files.ts";

@@ -9,7 +9,7 @@ import { isRecord } from "../../base/json.ts";
 import type { Machine, Plan, Tracker } from "../../run/plan.ts";
 import { toyModel } from "../../run/recipe.ts";
 import { isIdentity } from "../../store/lock.ts";
-import { isAlive } from "../../store/process.ts";
+import { isAlive } from "../../base/process.ts";
 import type { Check } from "../../run/check.ts";
 import type { Occupant } from "../target.ts";
 

@@ -6,8 +6,8 @@ import { MoxiError, systemCode } from "../../base/errors.ts";
 import { printable } from "../../base/format.ts";
 import { isRecord } from "../../base/json.ts";
 import { isIdentity } from "../../store/lock.ts";
-import { isAlive } from "../../store/process.ts";
-import type { ProcessIdentity } from "../../store/process.ts";
+import { isAlive } from "../../base/process.ts";
+import type { ProcessIdentity } from "../../base/process.ts";
 import type { AttemptFiles } from "./files.ts";
 
 export interface Processes {

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { platform } from "node:os";
 import { promisify } from "node:util";
-import { systemCode } from "../base/errors.ts";
+import { systemCode } from "./errors.ts";
 
 /** Names a process for good: its id alone is given out again. */
 export interface ProcessIdentity {
