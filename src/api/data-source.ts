@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { printable } from "../base/format.ts";
 import type { LoadedConfig } from "../config/loaded.ts";
-import { isUnfinished, NamesApart, safePath } from "../storage/names.ts";
+import { isHidden } from "../storage/hidden.ts";
+import { NamesApart, safePath } from "../storage/names.ts";
 import type { Context } from "./context.ts";
 
 /**
@@ -58,7 +59,7 @@ export async function localDataset(
     const above = base.lastIndexOf("/") + 1;
     const apart = new NamesApart();
     const files = objects
-      .filter((object) => !object.key.endsWith("/") && !isUnfinished(object.key))
+      .filter((object) => !object.key.endsWith("/") && !isHidden(object.key))
       .map((object) => {
         const name = object.key.slice(above);
         apart.add(name);

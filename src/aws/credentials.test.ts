@@ -183,7 +183,7 @@ describe("a profile that signs in by SSO", () => {
         AWS_REGION: "eu-central-1",
         HTTPS_PROXY: `http://127.0.0.1:${port}`,
       });
-      await expect(found.get()).rejects.toThrow();
+      await expect(found.get()).rejects.toThrow("cannot get AWS credentials");
       expect(new Set(hosts)).toEqual(new Set(["portal.sso.us-west-2.amazonaws.com:443"]));
       proxy.close();
     },

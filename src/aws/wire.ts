@@ -159,6 +159,8 @@ export class Wire {
     /** Of the answer that brought the first bytes: later ones know no checksum of the whole. */
     let first: HttpHead | undefined;
     const take = (piece: Buffer, head: HttpHead) => {
+      // Of a piece before: nothing that still comes is of use.
+      if (failure !== undefined) throw failure.error;
       const isRight =
         part === undefined
           ? head.status === 200

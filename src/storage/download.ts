@@ -6,10 +6,10 @@ import type { Bucket, ObjectInfo, S3 } from "../aws/s3.ts";
 import { rangesAtOnce } from "./blocks.ts";
 import { createCrew } from "./crew.ts";
 import { gatherObject } from "./gather.ts";
-import { isGone, mostGone } from "./gone.ts";
-import { Folders, heldOnDisk, inTheWay, requireSpace, Unnamed } from "./landing.ts";
+import { createOwner, hiddenName, isHidden } from "./hidden.ts";
+import { Folders, inTheWay, requireSpace, Unnamed } from "./landing.ts";
 import { Halt, inLanes, startLanes } from "./lanes.ts";
-import { isUnfinished, NamesApart, partialName, safePath } from "./names.ts";
+import { NamesApart, safePath } from "./names.ts";
 import { startProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 import type { TransferOptions } from "./upload.ts";
@@ -60,7 +60,7 @@ async function* pagesBelow(
   for await (const listed of s3.listPages(bucket, prefix)) {
     // Consoles make empty objects that stand for folders.
     const isMarker = ({ key, size }: ObjectInfo) => key.endsWith("/") && size === 0;
-    const objects = listed.filter((each) => !isMarker(each) && !isUnfinished(each.key));
+    const objects = listed.filter((each) => !isMarker(each) && !isHidden(each.key));
     found += objects.length;
     yield objects.map((object) => {
       const name = object.key.slice(prefix.length);
@@ -105,14 +105,6 @@ export function download(
   return fetchAll(aws, { pages: [objects] }, options);
 }
 
-async function heldOf(objects: readonly Fetched[]): Promise<number> {
-  let held = 0;
-  for (const { file, etag, size } of objects) {
-    held += Math.min(size, await heldOnDisk(partialName(file, etag)));
-  }
-  return held;
-}
-
 interface Found {
   readonly pages: Iterable<readonly Fetched[]> | AsyncIterable<readonly Fetched[]>;
   /** The place that has yet to be listed; otherwise all names are known, and safe. */
@@ -145,6 +137,7 @@ async function fetchAll(
     progress?.add(count);
   };
   const folders = new Folders();
+  const owner = await createOwner();
   const unnamed = new Unnamed(listed === undefined);
   const halt = new Halt();
   const crew = { partBytes: 0, heldBytes, threads };
@@ -158,16 +151,10 @@ async function fetchAll(
   const small = startLanes(
     2 * smallAtOnce.most,
     async ({ key, size, etag, file }: Fetched) => {
-      const partial = partialName(file, etag);
-      for (let attempt = 1; ; attempt++) {
-        const place = unnamed.placeOf(partial, file);
-        try {
-          await few.run({ kind: "get", partial, file: place, key, etag, size }, onBytes);
-          return unnamed.add(partial, place, file);
-        } catch (error) {
-          if (!isGone(error) || attempt === mostGone) throw error;
-        }
-      }
+      const partial = hiddenName(file, etag, owner.name);
+      const place = unnamed.placeOf(partial, file);
+      await few.run({ kind: "get", partial, file: place, key, etag, size }, onBytes);
+      unnamed.add(partial, place, file);
     },
     halt,
   );
@@ -179,14 +166,15 @@ async function fetchAll(
         bytes += object.size;
       }
       await folders.make(page);
-      await folders.removeOlder(page);
-      held += await heldOf(page.filter(inParts));
+      await folders.tidy(page.map((object) => ({ ...object, isLarge: inParts(object) })));
+      for (const object of page.filter(inParts)) {
+        held += Math.min(object.size, await folders.heldBy(object));
+      }
       await requireSpace(folders.first, bytes - moved - held);
       small.add(page.filter((object) => !inParts(object)));
       if (small.failed) return;
     }
-    const gone = unnamed.nameAll();
-    small.add(all.filter(({ file }) => gone.has(file)));
+    unnamed.nameAll();
   };
 
   const fetchRest = async () => {
@@ -205,7 +193,7 @@ async function fetchAll(
       bytes: large.reduce((sum, { size }) => sum + size, 0),
       atOnce: { first: rangesAtOnce, most: rangesAtOnce },
     });
-    const job = { s3, crew: many, bucket, blockBytes, halt, onBytes };
+    const job = { s3, crew: many, bucket, blockBytes, halt, onBytes, folders, owner: owner.name };
     const gather = (object: Fetched) => gatherObject(job, object);
     const big = large.filter(({ size }) => size > line);
     const middle = large.filter(({ size }) => size <= line);
@@ -240,6 +228,7 @@ async function fetchAll(
     await folders.removeMade();
     throw inTheWay(error);
   } finally {
+    owner.release();
     few.close();
   }
 }

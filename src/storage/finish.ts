@@ -88,7 +88,7 @@ function putInPlace({ descriptor, partial, file, done, fail }: Waiting, trouble:
 /**
  * Gives a whole file its name.
  *
- * @throws that it is {@link isGone | gone}
+ * @throws E_FILE_CHANGED where it is not there
  */
 export function giveName(partial: string, file: string): void {
   unlessGone(file, () => fs.renameSync(partial, file));

@@ -1,26 +1,20 @@
 import { constants } from "node:fs";
-import { open, rm, stat } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { isCode, MoxiError } from "../base/errors.ts";
 import type { Bucket, ObjectHead, ObjectInfo, S3 } from "../aws/s3.ts";
 import { blocksOf, rangesAtOnce, rangesOf } from "./blocks.ts";
 import type { Block, Range, Sums } from "./blocks.ts";
-import {
-  agrees,
-  agreesInParts,
-  comparableBytes,
-  hasSha256,
-  isSameContent,
-  needsCrc64,
-} from "./checksums.ts";
+import { agrees, agreesInParts, comparableBytes, hasSha256, needsCrc64 } from "./checksums.ts";
 import { giveName } from "./finish.ts";
-import { goneError, identityOf, isGone, mostGone, orGone } from "./gone.ts";
+import { orGone } from "./gone.ts";
+import { hiddenName } from "./hidden.ts";
 import { beginJournal, journalOf, readJournal } from "./journal.ts";
 import type { Cut } from "./journal.ts";
+import type { Folders } from "./landing.ts";
 import { Halted, inLanes } from "./lanes.ts";
 import type { Halt } from "./lanes.ts";
 import { checksumError } from "./mover.ts";
 import type { Mover } from "./mover.ts";
-import { partialName } from "./names.ts";
 
 export interface GatherJob {
   readonly s3: S3;
@@ -29,6 +23,9 @@ export interface GatherJob {
   readonly blockBytes: number;
   readonly halt: Halt;
   readonly onBytes: (bytes: number) => void;
+  readonly folders: Folders;
+  /** Of the hidden files. */
+  readonly owner: string;
 }
 
 /**
@@ -43,46 +40,28 @@ export async function gatherObject(
 ): Promise<number> {
   const { s3, bucket } = job;
   const { key, file } = object;
-  for (let wrong = 0, gone = 0; ;) {
+  for (let wrong = 0; ;) {
     const head = await s3.head(bucket, key);
     if (head === undefined) {
       throw new MoxiError("E_AWS_NOT_FOUND", `there is no s3://${bucket.name}/${key}`, {
         hint: "look for a mistyped name",
       });
     }
-    const partial = partialName(file, head.etag);
-    const discard = async () => {
-      await rm(partial, { force: true });
-      await rm(journalOf(partial), { force: true });
-    };
-    if (gone > 0 && (await isThere(job, head, file))) {
-      // What was begun when the other one ended. Whoever else is at it finds the same.
-      await discard();
-      return 0;
-    }
+    const partial = hiddenName(file, head.etag, job.owner);
+    await job.folders.takeOver({ file, etag: head.etag }, partial);
     try {
       return await gather(job, head, file, partial);
     } catch (error) {
-      if (isGone(error)) {
-        gone += 1;
-        if (gone < mostGone) continue;
-      }
       // Another object under the same name, or wrong bytes among right ones: once more, from the start.
       if (isCode(error, "E_S3_CHECKSUM") || isCode(error, "E_S3_CHANGED")) {
-        await discard();
+        await rm(partial, { force: true });
+        await rm(journalOf(partial), { force: true });
         wrong += 1;
         if (wrong < 2) continue;
       }
       throw error;
     }
   }
-}
-
-/** Whether another download has put the object in its place. */
-async function isThere(job: GatherJob, head: ObjectHead, path: string): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined);
-  if (found === undefined) return false;
-  return (await isSameContent(job, head, { path, size: found.size })) === true;
 }
 
 async function gather(
@@ -97,7 +76,7 @@ async function gather(
   const blocks = blocksOf(size, blockBytes);
   const crc64 = needsCrc64(head);
   const cut = { partial, etag, size, blockBytes };
-  const { sums, identity } = await openGathered(job, cut, { blocks, crc64 });
+  const sums = await openGathered(job, cut, { blocks, crc64 });
   const resumed = blocks.filter(({ index }) => sums.has(index));
   for (const { length } of resumed) onBytes(length);
   const missing = blocks.filter(({ index }) => !sums.has(index));
@@ -107,7 +86,7 @@ async function gather(
     onBytes(bytes);
   };
   const getRange = async (range: Range) => {
-    const from = { file: partial, identity, key, etag, blockBytes, crc64, stop };
+    const from = { file: partial, key, etag, blockBytes, crc64, stop };
     try {
       const got = await crew.run({ kind: "range", ...from, ...range }, onMore);
       got.sums.forEach((each, count) => sums.set(range.first + count, each));
@@ -126,7 +105,6 @@ async function gather(
     throw orGone(partial, error);
   });
   try {
-    if (identityOf(await whole.stat({ bigint: true })) !== identity) throw goneError(partial);
     await whole.sync();
   } finally {
     await whole.close();
@@ -136,21 +114,19 @@ async function gather(
   return resumed.reduce((sum, { length }) => sum + length, 0);
 }
 
-/**
- * Makes room for an object, and finds the blocks of it that an earlier download has left, by their sums.
- * Each is read again: after a power cut the journal may know of bytes that the disk has lost. What lies
- * there is not cut: another download of the same version may be at it.
+/** Makes room for an object, and finds the blocks of it that an earlier download has left, by their sums.
+ * Each is read again: after a power cut the journal may know of bytes that the disk has lost.
  */
 async function openGathered(
   { crew, halt }: GatherJob,
   { partial, ...cut }: Cut & { readonly partial: string },
   { blocks, crc64 }: { readonly blocks: readonly Block[]; readonly crc64: boolean },
-): Promise<{ readonly sums: Map<number, Sums>; readonly identity: string }> {
-  const file = await open(partial, constants.O_RDWR | constants.O_CREAT);
-  let identity: string;
+): Promise<Map<number, Sums>> {
+  const file = await open(partial, constants.O_RDWR | constants.O_CREAT).catch((error: unknown) => {
+    throw orGone(partial, error);
+  });
   try {
     await file.truncate(cut.size);
-    identity = identityOf(await file.stat({ bigint: true }));
   } finally {
     await file.close();
   }
@@ -166,7 +142,7 @@ async function openGathered(
     if (sum !== undefined && sum.crc === noted!.get(index)) sums.set(index, sum);
   };
   await inLanes(known, readAtOnce, check, halt);
-  return { sums, identity };
+  return sums;
 }
 
 const readAtOnce = 2;

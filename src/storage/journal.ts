@@ -38,7 +38,7 @@ export function beginJournal(partial: string, cut: Cut): Promise<void> {
 /**
  * Notes blocks that follow each other.
  *
- * @throws that it is {@link isGone | gone}
+ * @throws E_FILE_CHANGED where the journal is not there
  */
 export function noteBlocks(partial: string, first: number, sums: readonly Sums[]): void {
   const lines = sums.map(({ crc }, count) => `\n${JSON.stringify([first + count, crc])}`);

@@ -1,11 +1,10 @@
-import { mkdir, open, readdir, rm, rmdir, stat, statfs } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rename, rm, rmdir, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { formatBytes, printable } from "../base/format.ts";
 import { giveName } from "./finish.ts";
-import { isGone } from "./gone.ts";
+import { isReleased, readHidden, tagsOf } from "./hidden.ts";
 import { journalOf } from "./journal.ts";
-import { isUnfinished, isUnfinishedOf, partialName } from "./names.ts";
 
 // Where the files of a download come down: their folders, their hidden names, the room for them.
 
@@ -23,30 +22,17 @@ export class Unnamed {
     return this.safe ? file : partial;
   }
 
-  /**
-   * It is there.
-   *
-   * @throws that it is {@link isGone | gone}
-   */
+  /** It is there. @throws E_FILE_CHANGED where it is not */
   add(partial: string, place: string, file: string): void {
     if (place === file) return;
     this.hidden.set(partial, file);
     if (this.safe) this.name(partial, file);
   }
 
-  /** From now on names are safe. Returns the files that are {@link isGone | gone}. */
-  nameAll(): ReadonlySet<string> {
+  /** From now on names are safe. @throws E_FILE_CHANGED where a file is not there any more */
+  nameAll(): void {
     this.safe = true;
-    const gone = new Set<string>();
-    for (const [partial, file] of this.hidden) {
-      try {
-        this.name(partial, file);
-      } catch (error) {
-        if (!isGone(error)) throw error;
-        gone.add(file);
-      }
-    }
-    return gone;
+    for (const [partial, file] of this.hidden) this.name(partial, file);
   }
 
   private name(partial: string, file: string): void {
@@ -63,8 +49,8 @@ export class Unnamed {
 /** The folders that files go to. */
 export class Folders {
   private readonly all = new Set<string>();
-  /** What unfinished downloads have left in some of them. */
-  private readonly left = new Map<string, readonly string[]>();
+  /** What downloads have left that have ended, by the place of the file that it was to become. */
+  private readonly left = new Map<string, Left[]>();
   private readonly made: { readonly folder: string; readonly top: string }[] = [];
 
   get first(): string | undefined {
@@ -77,25 +63,60 @@ export class Folders {
       this.all.add(folder);
       const top = await mkdir(folder, { recursive: true });
       if (top !== undefined) this.made.push({ folder, top });
-      const names = await readdir(folder).catch((): string[] => []);
-      const left = names.filter(isUnfinished);
-      if (left.length > 0) this.left.set(folder, left);
+      if (top === undefined) await this.look(folder);
     }
   }
 
-  /** Removes what was left of other versions of these files: S3 has none of them to go on with. */
-  async removeOlder(
-    files: readonly { readonly file: string; readonly etag: string }[],
-  ): Promise<void> {
+  /** Removes what is left of these files and of no use: that of a small one, or of another version. */
+  async tidy(files: readonly (Version & { readonly isLarge: boolean })[]): Promise<void> {
     if (this.left.size === 0) return;
-    for (const { file, etag } of files) {
-      const folder = dirname(file);
-      const now = basename(partialName(file, etag));
-      const isOlder = (name: string) =>
-        isUnfinishedOf(name, basename(file)) && name !== now && name !== journalOf(now);
-      for (const name of this.left.get(folder)?.filter(isOlder) ?? []) {
-        await rm(join(folder, name), { force: true }).catch(() => {});
-      }
+    for (const file of files) {
+      const useful = file.isLarge ? this.leftOf(file) : [];
+      const all = this.left.get(keyOf(file)) ?? [];
+      for (const { path } of all.filter((one) => !useful.includes(one))) await remove(path);
+      this.left.set(keyOf(file), useful);
+    }
+  }
+
+  /** How many bytes of the disk are held by what a download of this version goes on with. */
+  async heldBy(file: Version): Promise<number> {
+    const [first] = this.leftOf(file);
+    return first === undefined ? 0 : heldOnDisk(first.path);
+  }
+
+  /** Makes what is left of a version one's own: `partial`. Of several one, and the others go. */
+  async takeOver(file: Version, partial: string): Promise<void> {
+    const [first, ...others] = this.leftOf(file);
+    this.left.delete(keyOf(file));
+    for (const { path } of others) await remove(path);
+    if (first === undefined) return;
+    // A link would lead elsewhere; and somebody else may be quicker.
+    for (const path of [first.path, journalOf(first.path)]) {
+      const found = await lstat(path).catch(() => undefined);
+      const to = path === first.path ? partial : journalOf(partial);
+      if (found?.isFile() === true) await rename(path, to).catch(() => {});
+      else await rm(path, { force: true }).catch(() => {});
+    }
+  }
+
+  private leftOf(file: Version): Left[] {
+    const { version } = tagsOf(basename(file.file), file.etag);
+    return this.left.get(keyOf(file))?.filter((one) => one.version === version) ?? [];
+  }
+
+  private async look(folder: string): Promise<void> {
+    const released = new Map<string, boolean>();
+    for (const name of await readdir(folder).catch((): string[] => [])) {
+      const found = readHidden(name);
+      if (found === undefined) continue;
+      const { owner, file, version } = found;
+      if (!released.has(owner)) released.set(owner, await isReleased(owner));
+      if (released.get(owner) !== true) continue;
+      const key = join(folder, file);
+      const path = join(folder, name.replace(/\.done$/, ""));
+      const others = this.left.get(key) ?? [];
+      if (!others.some((one) => one.path === path))
+        this.left.set(key, [...others, { path, version }]);
     }
   }
 
@@ -108,10 +129,34 @@ export class Folders {
     }
   }
 
-  /** A rename is lost with the power unless its folder was written too. */
+  /** A rename is lost with the power unless its folder was written too, and so is a new folder. */
   async sync(): Promise<void> {
-    for (const folder of this.all) await syncFolder(folder);
+    const all = new Set(this.all);
+    for (const { folder, top } of this.made) {
+      for (let at = folder; at.startsWith(top); at = dirname(at)) all.add(dirname(at));
+    }
+    for (const folder of all) await syncFolder(folder);
   }
+}
+
+/** A file, and which version of its object it is to be. */
+interface Version {
+  readonly file: string;
+  readonly etag: string;
+}
+
+interface Left {
+  readonly path: string;
+  /** See {@link tagsOf}. */
+  readonly version: string;
+}
+
+function keyOf({ file, etag }: Version): string {
+  return join(dirname(file), tagsOf(basename(file), etag).file);
+}
+
+async function remove(path: string): Promise<void> {
+  for (const each of [path, journalOf(path)]) await rm(each, { force: true }).catch(() => {});
 }
 
 /** How many bytes of a disk a file holds, which may have holes; 0 where there is none. */

@@ -2,7 +2,8 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { MoxiError, systemCode } from "../base/errors.ts";
 import { printable } from "../base/format.ts";
-import { isUnfinished, safePath } from "./names.ts";
+import { isHidden } from "./hidden.ts";
+import { safePath } from "./names.ts";
 
 export interface LocalFiles {
   /** A folder's files, or the one file that was named. */
@@ -49,7 +50,7 @@ export async function localFiles(path: string): Promise<LocalFiles> {
       const place = join(folder, entry.name);
       if (entry.isDirectory()) await walk(place, `${name}/`);
       else if (!entry.isFile()) leftOut += 1;
-      else if (!isUnfinished(entry.name)) files.push({ path: place, name: checked(name) });
+      else if (!isHidden(entry.name)) files.push({ path: place, name: checked(name) });
     }
   };
   await walk(path, "");

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { promisify } from "node:util";
 import { isMainThread } from "node:worker_threads";
 import { crc32 } from "node:zlib";
-import { MoxiError, systemCode } from "../base/errors.ts";
+import { MoxiError } from "../base/errors.ts";
 import { stampOf } from "../base/stamp.ts";
 import type { Stamp } from "../base/stamp.ts";
 import { crcText, Wire } from "../aws/wire.ts";
@@ -13,7 +13,7 @@ import type { Sums } from "./blocks.ts";
 import { ofParts } from "./checksums.ts";
 import { crc64, crc64Text } from "./crc64.ts";
 import { discard, Finisher } from "./finish.ts";
-import { goneError, identityOf, mostGone, unlessGone } from "./gone.ts";
+import { unlessGone } from "./gone.ts";
 import { noteBlocks } from "./journal.ts";
 import { Halted } from "./lanes.ts";
 import { Turns } from "./turns.ts";
@@ -40,8 +40,6 @@ export type Task =
   | {
       kind: "range";
       file: string;
-      /** See {@link identityOf}. */
-      identity: string;
       key: string;
       etag: string;
       first: number;
@@ -130,7 +128,7 @@ export function createMover(
         return { sums: [sumsOf(task)], etag: "" };
       case "range": {
         stopHere(task);
-        const file = openGathering(task);
+        const file = unlessGone(task.file, () => fs.openSync(task.file, "r+"));
         try {
           return await getRange(wire, task, file, onBytes);
         } finally {
@@ -160,7 +158,7 @@ export function createMover(
     let read: ReadResult;
     try {
       if (isOver?.() === true) throw new Halted();
-      descriptor = openShared(partial, size);
+      descriptor = unlessGone(partial, () => fs.openSync(partial, "wx"));
       for (let attempt = 1; ; attempt++) {
         read = await wire.get(key, range, etag, onData);
         if (isStored(read, crc, { file: partial, size })) break;
@@ -224,35 +222,6 @@ function stopHere({ stop }: Task & { kind: "range" }): void {
   if (Atomics.load(stop, 0) === 1) throw new Halted();
 }
 
-/**
- * Opens a hidden file without cutting it: another download of the same version, which writes the same
- * bytes, may be at it.
- */
-function openShared(path: string, size: number): number {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return fs.openSync(path, "wx");
-    } catch (error) {
-      if (systemCode(error) !== "EEXIST") throw error;
-    }
-    try {
-      fs.truncateSync(path, size);
-      return fs.openSync(path, "r+");
-    } catch (error) {
-      // The other one has ended meanwhile.
-      if (systemCode(error) !== "ENOENT" || attempt === mostGone) throw error;
-    }
-  }
-}
-
-/** Opens the very file that a range belongs to: another one of its name would have holes. */
-function openGathering({ file, identity }: Task & { kind: "range" }): number {
-  const descriptor = unlessGone(file, () => fs.openSync(file, "r+"));
-  if (identityOf(fs.fstatSync(descriptor, { bigint: true })) === identity) return descriptor;
-  fs.closeSync(descriptor);
-  throw goneError(file);
-}
-
 function isStored(
   { stored }: ReadResult,
   crc: number,
@@ -312,7 +281,7 @@ function sumsOf({ file, offset, length, crc64: wanted }: Task & { kind: "check" 
         Math.min(buffer.length, length - at),
         offset + at,
       );
-      if (read === 0) return { crc: -1, crc64: -1n };
+      if (read === 0) return { crc: -1, crc64: 0n };
       crc = crc32(buffer.subarray(0, read), crc);
       if (wanted) sum = crc64(buffer.subarray(0, read), sum);
       at += read;

@@ -1,35 +1,9 @@
-import { hash } from "node:crypto";
-import { join, sep } from "node:path";
+import { join } from "node:path";
 import { MoxiError } from "../base/errors.ts";
 import { printable } from "../base/format.ts";
 
 /** Names that Windows keeps for devices; a folder that is synced there must not hold them either. */
 const devices = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
-
-/**
- * Where an object is gathered until it is whole: beside its place, hidden, one name a version. Among
- * ten thousand files two would have the same CRC-32 in one of a hundred folders.
- */
-export function partialName(file: string, etag: string): string {
-  const at = Math.max(file.lastIndexOf("/"), file.lastIndexOf(sep)) + 1;
-  const name = file.slice(at);
-  // A name of 255 bytes leaves no room for more.
-  return `${file.slice(0, at)}.moxi-${tagOf(name)}-${tagOf(`${name} ${etag}`)}.part`;
-}
-
-const unfinished = /(?:^|\/)\.moxi-([0-9a-f]{16})-[0-9a-f]{16}\.part(?:\.done)?$/;
-
-/** What an unfinished download leaves beside its place. It is neither sent nor fetched. */
-export function isUnfinished(name: string): boolean {
-  return unfinished.test(name);
-}
-
-/** Whether a file of this name was to come out of what an unfinished download has left. */
-export function isUnfinishedOf(left: string, name: string): boolean {
-  return unfinished.exec(left)?.[1] === tagOf(name);
-}
-
-const tagOf = (text: string) => hash("sha256", text).slice(0, 16);
 
 /**
  * The place below `folder` of an object whose key, less its prefix, is `name`. Refuses what would

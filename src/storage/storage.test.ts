@@ -6,7 +6,8 @@ import { afterAll, expect, test } from "vitest";
 import { sha256 } from "../base/hash.ts";
 import { combineCrc } from "./crc.ts";
 import { hashFiles } from "./hashes.ts";
-import { NamesApart, partialName, safePath } from "./names.ts";
+import { createOwner, hiddenName, isReleased } from "./hidden.ts";
+import { NamesApart, safePath } from "./names.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "moxi-storage-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -76,8 +77,23 @@ test("two objects of one folder are never gathered in one file", () => {
   ] as const;
   // A short sum does not tell these apart.
   expect(new Set(objects.map(([name, etag]) => crc32(`${name} "${etag}"`))).size).toBe(1);
-  const names = objects.map(([name, etag]) => partialName(`/to/${name}`, `"${etag}"`));
+  const names = objects.map(([name, etag]) => hiddenName(`/to/${name}`, `"${etag}"`, "1-0-0"));
   expect(new Set(names).size).toBe(2);
+});
+
+test("what a download leaves is its own while it runs, and anybody's afterwards", async () => {
+  const [one, other] = [await createOwner(), await createOwner()];
+  expect(one.name).not.toBe(other.name);
+  expect(hiddenName("a", "1", one.name)).not.toBe(hiddenName("a", "1", other.name));
+  expect(await isReleased(one.name)).toBe(false);
+  one.release();
+  expect([await isReleased(one.name), await isReleased(other.name)]).toEqual([true, false]);
+  other.release();
+  // A process that is no more, and one that runs under the number of one that is no more.
+  const [pid, began, which] = one.name.split("-");
+  expect(await isReleased(`4000000000-${began}-${which}`)).toBe(true);
+  expect(await isReleased(`1-${began}-${which}`)).toBe(true);
+  expect(pid).toBe(String(process.pid));
 });
 
 test("a file is hashed once, and again when anything about it has changed", async () => {

@@ -1,20 +1,19 @@
 import {
   appendFileSync,
-  copyFileSync,
   existsSync,
   readFileSync,
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { heldOnDisk } from "../../src/storage/landing.ts";
-import { identityOf } from "../../src/storage/gone.ts";
+import { createOwner, hiddenName } from "../../src/storage/hidden.ts";
 import { createMover } from "../../src/storage/mover.ts";
-import { partialName } from "../../src/storage/names.ts";
 import { downloadPrefix } from "../../src/storage/download.ts";
 import { upload } from "../../src/storage/upload.ts";
 import { rangeBytes, startFaults } from "./faults.ts";
@@ -61,9 +60,9 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     await upload(await desk.aws(), [{ path, key }], options);
   });
 
-  const fetch = async () => {
+  const fetch = async (url = proxy.url) => {
     const from = { prefix: `gather-${counter}/`, folder };
-    return downloadPrefix(await desk.aws(proxy.url), from, {
+    return downloadPrefix(await desk.aws(url), from, {
       ...desk.options,
       partBytes: blockBytes,
       pauseMs: 0,
@@ -91,6 +90,10 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     };
     await expect(fetch()).rejects.toMatchObject({ code: "E_NETWORK" });
     proxy.fault = () => undefined;
+    return left();
+  };
+  /** What lies there of a download that was broken off. */
+  const left = () => {
     const names = readdirSync(folder);
     const pathOf = (end: string) =>
       join(
@@ -147,11 +150,15 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
 
   test("what was left of another version goes, and nothing else", async () => {
     await breakOff();
+    const ended = "4000000000-0123456789abcdef-01234567";
+    const running = await createOwner();
     const others = [
       "other",
-      ".moxi-0123456789abcdef-0123456789abcdef.part",
+      hiddenName("nobody", '"1"', ended),
+      hiddenName("large", '"1"', running.name),
       // Left of a small object by a power cut.
-      basename(partialName("small", '"of-before"')),
+      hiddenName("small", '"1"', ended),
+      `${hiddenName("large", '"1"', ended)}.done`,
     ];
     for (const name of others) writeFileSync(join(folder, name), "x");
     await upload(
@@ -165,7 +172,8 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     expect(await fetch()).toMatchObject({ resumedBytes: 0 });
     const again = readFileSync(desk.path(`again-${counter}`));
     expect(readFileSync(join(folder, "large")).equals(again)).toBe(true);
-    expect(readdirSync(folder).sort()).toEqual(["large", "small", ...others.slice(0, 2)].sort());
+    expect(readdirSync(folder).sort()).toEqual(["large", "small", ...others.slice(0, 3)].sort());
+    running.release();
   });
 
   test("a line that was cut short spoils none that follows", async () => {
@@ -179,7 +187,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
       return more === 1 ? { cutAt } : { hangUp: "before" };
     };
     await expect(fetch()).rejects.toMatchObject({ code: "E_NETWORK" });
-    expect(readFileSync(journal, "utf8").slice(before)).toMatch(/^\n\[\d+,\d+\]$/);
+    expect(readFileSync(left().journal, "utf8").slice(before)).toMatch(/^\n\[\d+,\d+\]$/);
     proxy.fault = () => undefined;
     expect(await fetch()).toMatchObject({ resumedBytes: 2 * blockBytes });
     requireWhole();
@@ -207,41 +215,39 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     requireWhole();
   });
 
-  test("what another download has ended meanwhile is taken as it is", async () => {
-    let count = 0;
-    proxy.fault = (seen) => {
-      count += Number(seen.operation === "GetObject");
-      if (count !== 12 || existsSync(join(folder, "large"))) return undefined;
-      copyFileSync(path, join(folder, "large"));
-      for (const name of readdirSync(folder)) {
-        if (name.startsWith(".moxi-")) rmSync(join(folder, name));
-      }
-      return undefined;
-    };
-    await fetch();
-    requireWhole();
-    expect(sum(asked())).toBeLessThan(size);
+  test("what one of two downloads gets wrong is not the other's", async () => {
+    let first: Promise<unknown> | undefined;
+    const begun = new Promise<void>((resolve) => {
+      proxy.fault = ({ operation, nth }) => {
+        if (operation === "GetObject" && nth === 20) resolve();
+        return undefined;
+      };
+      first = fetch();
+    });
+    await begun;
+    const wrong = await startFaults(server);
+    try {
+      wrong.fault = (seen) => (gets(() => true)(seen) ? { flip: "answer" } : undefined);
+      const second = fetch(wrong.url);
+      await expect(second).rejects.toMatchObject({ code: "E_S3_CHECKSUM" });
+      await first;
+      requireWhole();
+    } finally {
+      wrong.stop();
+    }
   });
 
-  test("a file that somebody puts in the place of the one that is gathered is not taken for it", async () => {
-    let count = 0;
-    proxy.fault = (seen) => {
-      count += Number(seen.operation === "GetObject");
-      if (count !== 12) return undefined;
-      count += 1;
-      const partial = join(
-        folder,
-        readdirSync(folder).find((name) => name.endsWith(".part"))!,
-      );
-      const title = readFileSync(`${partial}.done`, "utf8").split("\n")[0]!;
-      rmSync(partial);
-      writeFileSync(partial, "");
-      truncateSync(partial, size);
-      writeFileSync(`${partial}.done`, title);
-      return undefined;
-    };
-    await fetch();
-    expect(count).toBeGreaterThan(12);
+  test("what has been left is gone on with by one of two, and a link is not followed", async () => {
+    const { partial, journal } = await breakOff();
+    const before = asked().length;
+    const ends = await Promise.all([fetch(), fetch()]);
+    expect(new Set(ends.map(({ resumedBytes }) => resumedBytes))).toEqual(new Set([0, blockBytes]));
+    expect(sum(asked().slice(before))).toBe(2 * size - blockBytes);
+    requireWhole();
+    writeFileSync(desk.path("mine"), "mine");
+    for (const each of [partial, journal]) symlinkSync(desk.path("mine"), each);
+    expect(await fetch()).toMatchObject({ resumedBytes: 0 });
+    expect(readFileSync(desk.path("mine"), "utf8")).toBe("mine");
     requireWhole();
   });
 
@@ -268,7 +274,6 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     const { etag } = (await s3.head(bucket, key))!;
     const file = join(desk.folder, `alone-${counter}`);
     writeFileSync(file, "");
-    const identity = identityOf(statSync(file, { bigint: true }));
     writeFileSync(`${file}.done`, "");
     const atOnce = { first: 1, most: 1 };
     const mover = createMover(s3.wire(bucket, desk.options), aws.credentials, {
@@ -279,7 +284,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     try {
       const stop = new Int32Array(new SharedArrayBuffer(4));
       const range = { first: 0, offset: 0, length: size, blockBytes, crc64: false, stop };
-      const task = { kind: "range", file, identity, key, etag, ...range } as const;
+      const task = { kind: "range", file, key, etag, ...range } as const;
       const some = mover.run(task, () => Atomics.store(stop, 0, 1));
       await expect(some).rejects.toThrow("another transfer has failed");
       expect(statSync(file).size).toBeLessThan(2 * blockBytes);
