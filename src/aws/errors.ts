@@ -182,7 +182,8 @@ function judge(failure: Failure, context: Doing): Verdict {
   }
   if (status === 429)
     return { code: "E_AWS_THROTTLED", why, hint: "wait a minute, then run the same command again" };
-  if (status !== undefined && status >= 500) {
+  // 501: what it does not know now it will not know later.
+  if (status !== undefined && status >= 500 && status !== 501) {
     return {
       code: "E_AWS_UNAVAILABLE",
       why,

@@ -21,8 +21,22 @@ export async function comparableBytes(
   standard: number,
 ): Promise<number> {
   if (head.crc === undefined || !ofParts(head.crc)) return standard;
-  const first = await s3.partBytes(bucket, head, 1);
-  return first * mostParts >= head.size ? first : standard;
+  const first = await partBytes({ s3, bucket }, head, 1);
+  // Who does not know parts may answer with the size of the whole.
+  const isPart = first < head.size || head.crc.endsWith("-1");
+  return isPart && first * mostParts >= head.size ? first : standard;
+}
+
+/** The size of a part; 0 where it is not told: not every service that is like S3 knows parts. */
+function partBytes(
+  { s3, bucket }: { readonly s3: S3; readonly bucket: Bucket },
+  head: ObjectHead,
+  number: number,
+): Promise<number> {
+  return s3.partBytes(bucket, head, number).catch((error: unknown) => {
+    if (isCode(error, "E_AWS_REFUSED")) return 0;
+    throw error;
+  });
 }
 
 /** Whether a checksum is that of an object's parts, as "...-n" tells, and not of its bytes. */
@@ -107,13 +121,7 @@ export async function agreesInParts(
     { length: Math.min(mostParts, Number(count)) },
     (_, index) => index + 1,
   );
-  const lengths = await inLanes(numbers, askedAtOnce, (number) =>
-    at.s3.partBytes(at.bucket, head, number).catch((error: unknown) => {
-      // Not every service that is like S3 knows parts.
-      if (isCode(error, "E_AWS_REFUSED")) return 0;
-      throw error;
-    }),
-  );
+  const lengths = await inLanes(numbers, askedAtOnce, (number) => partBytes(at, head, number));
   let end = 0;
   const parts = lengths.map((length) => ({ length, offset: (end += length) - length }));
   if (end !== size) return undefined;

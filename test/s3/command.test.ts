@@ -64,7 +64,7 @@ describe.skipIf(kind === undefined)(`moxi storage before ${kind}`, () => {
   test("a folder and a file go there and come back; a pipe hears the result alone", async () => {
     desk.file("tree/a.txt", 10);
     desk.file("tree/deep/b é.bin", 9 * mib);
-    desk.file("tree/.moxi-0123456789abcdef-0123456789abcdef.part", 10);
+    desk.file("tree/.moxi-0123456789abcdef-0123456789abcdef-1-0123456789abcdef-01234567.part", 10);
     const sent = await moxi("cp", "tree", "s3://moxi-test/tree");
     expect(sent).toEqual({ code: 0, stdout: "2 files, 9.4 MB\n", stderr: "" });
     expect(await moxi("cp", "s3://moxi-test/tree/", "back")).toMatchObject({ code: 0 });

@@ -310,6 +310,19 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     expect(existsSync(folder)).toBe(false);
   });
 
+  test.each([400, 501])(
+    "an object in parts before a service that knows none: %i",
+    async (answer) => {
+      const key = `gather-${counter}/large`;
+      path = desk.file(`parts-${counter}`, 11 * mib);
+      await put(await desk.aws(), key, path, { algorithm: "CRC32", parts: 2 });
+      proxy.fault = ({ operation, part }) =>
+        operation === "HeadObject" && part !== undefined ? { answer } : undefined;
+      await fetch();
+      requireWhole();
+    },
+  );
+
   test("what an earlier download has left counts as space that is there", async () => {
     const { partial } = await breakOff();
     expect(basename(partial)).toMatch(/^\.moxi-/);

@@ -14,7 +14,7 @@ import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { ObjectInfo } from "../../src/aws/s3.ts";
 import { uploadContent } from "../../src/storage/content.ts";
 import { download, downloadPrefix } from "../../src/storage/download.ts";
@@ -170,6 +170,67 @@ describe.each(kinds)("%s", (kind) => {
     for (const { headers } of encrypted) {
       expect(headers["x-amz-server-side-encryption-aws-kms-key-id"]).toBe(kmsKeyId);
     }
+  });
+
+  test("every request for bytes names the version that was found, also after a break", async () => {
+    const sizes = { small: 5000, large: 11 * mib };
+    const files = Object.entries(sizes).map(([name, size]) => {
+      return { path: desk.file(`version-${name}`, size), key: `version/${name}` };
+    });
+    const aws = await desk.aws();
+    await upload(aws, files, { ...desk.options, ifAbsent: false });
+    const many = await startFaults(server);
+    try {
+      many.fault = ({ operation, nth }) =>
+        operation === "GetObject" && nth <= 2 ? { cutAt: 1000 } : undefined;
+      const from = { prefix: "version/", folder: desk.path("version-back") };
+      await downloadPrefix(await desk.aws(many.url), from, desk.options);
+    } finally {
+      many.stop();
+    }
+    const gets = many.seen.filter(({ operation }) => operation === "GetObject");
+    // The small one whole, the large one in three ranges, and two that go on after a break.
+    expect(gets).toHaveLength(1 + 3 + 2);
+    const objects = await (await aws.s3()).list(bucket, "version/");
+    const etags = new Map(objects.map(({ key, etag }) => [key, etag]));
+    expect(gets.map(({ headers }) => headers["if-match"])).toEqual(
+      gets.map(({ key }) => etags.get(key)),
+    );
+  });
+
+  test("no request of an upload waits for leave to send its body", async () => {
+    const sizes = { empty: 0, small: 5000, large: 11 * mib };
+    const files = Object.entries(sizes).map(([name, size]) => {
+      return { path: desk.file(`leave-${name}`, size), key: `leave/${name}` };
+    });
+    const from = proxy.seen.length;
+    await upload(await desk.aws(proxy.url), files, { ...desk.options, ifAbsent: false });
+    const seen = proxy.seen.slice(from);
+    expect(new Set(seen.map(({ operation }) => operation))).toContain("CompleteMultipartUpload");
+    expect(seen.filter(({ headers }) => "expect" in headers)).toEqual([]);
+  });
+
+  test("nor does one whose body is a long list of parts", async () => {
+    const many = await startFaults(server);
+    // It is longer than what is kept of a request to be held against AWS's models.
+    vi.stubEnv("CONTRACT_RECORD", undefined);
+    try {
+      many.fault = () => ({ answer: 200, body: "<CompleteMultipartUploadResult/>" });
+      const s3 = await (await desk.aws(many.url)).s3();
+      // From 2 MiB on the SDK would wait: as many parts as there can be, with longer ETags than S3's.
+      const parts = Array.from({ length: 10_000 }, (_, index) => {
+        return { number: index + 1, size: 5 * mib, etag: "e".repeat(200), crc: "AAAAAA==" };
+      });
+      const whole = { id: "id", parts, crc: "AAAAAA==", size: 50_000 * mib, ifAbsent: false };
+      await s3.finishUpload(bucket, "leave/parts", whole);
+    } finally {
+      vi.unstubAllEnvs();
+      many.stop();
+    }
+    expect(many.seen).toHaveLength(1);
+    const { bytes, headers } = many.seen[0]!;
+    expect(bytes).toBeGreaterThan(2 * mib);
+    expect(headers).not.toHaveProperty("expect");
   });
 
   test("an object is not replaced where that is not wanted, unless it is the same", async () => {
