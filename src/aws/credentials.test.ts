@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -166,6 +166,19 @@ describe("a profile that signs in by SSO", () => {
     asked.length = 0;
     expect(await role.get()).toMatchObject({ accessKeyId: "ASSUMEROLE" });
     expect(asked).toEqual([expect.stringContaining("/federation/credentials?"), "AssumeRole"]);
+  });
+
+  test("is found in the file that AWS_CONFIG_FILE names, also by way of a role", async () => {
+    const named = join(home, "named");
+    const text = readFileSync(join(home, ".aws/config"), "utf8");
+    writeFileSync(named, text.replaceAll("signed-in", "in-another-file"));
+    const role = await source({
+      AWS_PROFILE: "role-by-sso",
+      AWS_CONFIG_FILE: named,
+      AWS_ENDPOINT_URL_SSO: url,
+      AWS_ENDPOINT_URL_STS: url,
+    });
+    expect(await role.get()).toMatchObject({ accessKeyId: "ASSUMEROLE" });
   });
 
   test.each(["signed-in", "role-by-sso"])(

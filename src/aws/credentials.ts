@@ -147,10 +147,20 @@ function profileProvider(env: Outside["env"], settings: AwsSettings): Provider {
     const common = { ...files, profile, clientConfig: callsTo("sso", settings) };
     const clientConfig = stsConfig(settings);
     const { configFile: sections } = await loadSharedConfigFiles(files);
-    const keys = Object.keys(sections[profile] ?? {});
+    const section = sections[profile] ?? {};
     // Asked for by way of fromIni, it looks at the process's own files.
-    if (keys.some((key) => key.startsWith("sso_")) && !keys.includes("role_arn")) {
-      return sdk.fromSSO(common)();
+    const signsIn = (keys: object) => Object.keys(keys).some((key) => key.startsWith("sso_"));
+    if (signsIn(section) && section["role_arn"] === undefined) return sdk.fromSSO(common)();
+    const { role_arn: RoleArn, source_profile: source = "", mfa_serial: mfa } = section;
+    if (RoleArn !== undefined && mfa === undefined && signsIn(sections[source] ?? {})) {
+      const { role_session_name: RoleSessionName, external_id: ExternalId } = section;
+      const masterCredentials = sdk.fromSSO({ ...common, profile: source });
+      const params = {
+        RoleArn,
+        ...(RoleSessionName === undefined ? {} : { RoleSessionName }),
+        ...(ExternalId === undefined ? {} : { ExternalId }),
+      };
+      return sdk.fromTemporaryCredentials({ masterCredentials, params, clientConfig })();
     }
     return sdk.fromIni({
       ...common,

@@ -83,10 +83,9 @@ export async function openS3(parts: ClientParts) {
       if (status !== 400 && status !== 403) throw error;
       const { PartNumber: _part, ...whole } = input;
       const asked = client.send(new GetObjectCommand({ ...whole, Range: "bytes=0-0" }));
-      const reason = await asked.then(
-        ({ Body }) => Body?.transformToByteArray(),
-        (refused: unknown) => refused,
-      );
+      const reason: unknown = await asked
+        .then(({ Body }) => Body?.transformToByteArray())
+        .catch((refused: unknown) => refused);
       throw statusOf(reason) === status ? reason : error;
     }
   }

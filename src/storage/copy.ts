@@ -8,6 +8,7 @@ import { isSameContent } from "./checksums.ts";
 import { createCrew } from "./crew.ts";
 import { download, downloadPrefix, objectsBelow } from "./download.ts";
 import type { Fetched } from "./download.ts";
+import { removeLeft } from "./landing.ts";
 import { inLanes } from "./lanes.ts";
 import { localFiles } from "./local-files.ts";
 import { safePath } from "./names.ts";
@@ -61,6 +62,9 @@ export async function copy(
         : [from];
     const pairs = objects.map((object) => ({ path: object.file, key: object.key, object }));
     const wanted = await changed(aws, bucket, pairs, options);
+    const differ = new Set(wanted);
+    const same = pairs.filter((pair) => !differ.has(pair));
+    await removeLeft(same.map(({ path, object }) => ({ file: path, etag: object!.etag })));
     const { files, ...got } = await download(
       aws,
       wanted.map(({ object, path }) => ({ ...object!, file: path })),

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,11 +90,17 @@ test("what a download leaves is its own while it runs, and anybody's afterwards"
   one.release();
   expect([await isReleased(one.name), await isReleased(other.name)]).toEqual([true, false]);
   other.release();
-  // A process that is no more, and one that runs under the number of one that is no more.
-  const [pid, began, which] = one.name.split("-");
-  expect(await isReleased(`4000000000-${began}-${which}`)).toBe(true);
-  expect(await isReleased(`1-${began}-${which}`)).toBe(true);
+  const [pid, place, began] = one.name.split("-");
   expect(pid).toBe(String(process.pid));
+  const nobody = spawnSync(process.execPath, ["-p", "process.pid"], { encoding: "utf8" });
+  const of = (...parts: unknown[]) => isReleased([...parts, "01234567"].join("-"));
+  // A process that is no more, and one that runs under the number of one that is no more.
+  expect(await of(nobody.stdout.trim(), place, began)).toBe(true);
+  expect(await of(process.ppid, place, began)).toBe(true);
+  // Another container's, another thread's, one that could not tell when it began.
+  expect(await of(nobody.stdout.trim(), "0123456789abcdef", began)).toBe(undefined);
+  expect(await of(process.pid, place, began)).toBe(undefined);
+  expect(await of(process.ppid, place, "0".repeat(16))).toBe(undefined);
 });
 
 test("a file is hashed once, and again when anything about it has changed", async () => {

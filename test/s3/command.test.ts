@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createOwner, hiddenName } from "../../src/storage/hidden.ts";
 import { upload } from "../../src/storage/upload.ts";
 import { startFaults } from "./faults.ts";
 import type { FaultProxy } from "./faults.ts";
@@ -21,6 +22,15 @@ import type { Desk } from "./setup.ts";
 // `moxi storage`, as a user's script calls it: with pipes for its outputs.
 
 const kind = kinds[0];
+
+/** Of a process that has ended, on this machine. */
+async function endedOwner(): Promise<string> {
+  const owner = await createOwner();
+  owner.release();
+  const { stdout } = spawnSync(process.execPath, ["-p", "process.pid"], { encoding: "utf8" });
+  return owner.name.replace(/^\d+/, stdout.trim());
+}
+
 const bin = resolve(import.meta.dirname, "../../bin/moxi.cjs");
 
 describe.skipIf(kind === undefined)(`moxi storage before ${kind}`, () => {
@@ -64,7 +74,10 @@ describe.skipIf(kind === undefined)(`moxi storage before ${kind}`, () => {
   test("a folder and a file go there and come back; a pipe hears the result alone", async () => {
     desk.file("tree/a.txt", 10);
     desk.file("tree/deep/b é.bin", 9 * mib);
-    desk.file("tree/.moxi-0123456789abcdef-0123456789abcdef-1-0123456789abcdef-01234567.part", 10);
+    desk.file(
+      "tree/.moxi-0123456789abcdef-0123456789abcdef-1-0123456789abcdef-0123456789abcdef-01234567.part",
+      10,
+    );
     const sent = await moxi("cp", "tree", "s3://moxi-test/tree");
     expect(sent).toEqual({ code: 0, stdout: "2 files, 9.4 MB\n", stderr: "" });
     expect(await moxi("cp", "s3://moxi-test/tree/", "back")).toMatchObject({ code: 0 });
@@ -106,11 +119,14 @@ describe.skipIf(kind === undefined)(`moxi storage before ${kind}`, () => {
     expect(await moxi("sync", "s3://moxi-test/sync", "copy")).toMatchObject({ code: 0 });
     writeFileSync(desk.path("copy/large"), Buffer.alloc(11 * mib));
     writeFileSync(desk.path("copy/own"), "stays");
+    const left = desk.path(`copy/${hiddenName("two", '"1"', await endedOwner())}`);
+    writeFileSync(left, "of a version that S3 has no more");
     expect(await moxi("sync", "s3://moxi-test/sync", "copy")).toMatchObject({
       stdout: "1 file, 11.5 MB; 2 unchanged\n",
     });
     expect(same("sync/large", "copy/large")).toBe(true);
     expect(existsSync(desk.path("copy/own"))).toBe(true);
+    expect(existsSync(left)).toBe(false);
   });
 
   test("--json tells progress in bytes, rate and time left, then the result", async () => {

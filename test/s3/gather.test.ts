@@ -7,6 +7,7 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
@@ -55,7 +56,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     counter += 1;
     path = desk.file(`from-${counter}`, size);
     folder = desk.path(`to-${counter}`);
-    const key = `gather-${counter}/large`;
+    const key = keyOf();
     const options = { ...desk.options, ifAbsent: false };
     await upload(await desk.aws(), [{ path, key }], options);
   });
@@ -69,6 +70,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
       threads,
     });
   };
+  const keyOf = () => `gather-${counter}/large`;
   const isWhole = () => readFileSync(join(folder, "large")).equals(readFileSync(path));
   const requireWhole = () => {
     expect(isWhole()).toBe(true);
@@ -179,7 +181,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
   });
 
   test("an object that changes while two fetch it to one place", async () => {
-    const key = `gather-${counter}/large`;
+    const key = keyOf();
     const next = desk.file(`next-${counter}`, size);
     let change: Promise<unknown> | undefined;
     const aws = await desk.aws();
@@ -195,7 +197,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
   });
 
   test("an object in parts that are not of one size, as many as blocks", async () => {
-    const key = `gather-${counter}/large`;
+    const key = keyOf();
     path = desk.file(`unequal-${counter}`, 17 * mib);
     const parts = { algorithm: "CRC32", parts: 3, firstBytes: 6 * mib } as const;
     await put(await desk.aws(), key, path, parts);
@@ -241,17 +243,22 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
 
   test("what was left of another version goes, and nothing else", async () => {
     await breakOff();
-    const ended = "4000000000-0123456789abcdef-01234567";
-    const running = await createOwner();
+    const [running, ended] = [await createOwner(), await createOwner()];
+    ended.release();
+    const elsewhere = (which: string) => `1-0123456789abcdef-0123456789abcdef-0123456${which}`;
     const others = [
       "other",
-      hiddenName("nobody", '"1"', ended),
+      hiddenName("nobody", '"1"', ended.name),
       hiddenName("large", '"1"', running.name),
+      hiddenName("large", '"1"', elsewhere("1")),
       // Left of a small object by a power cut.
-      hiddenName("small", '"1"', ended),
-      `${hiddenName("large", '"1"', ended)}.done`,
+      hiddenName("small", '"1"', ended.name),
+      `${hiddenName("large", '"1"', ended.name)}.done`,
+      // Of a process that cannot be looked at, and has written nothing for long.
+      hiddenName("large", '"1"', elsewhere("2")),
     ];
     for (const name of others) writeFileSync(join(folder, name), "x");
+    utimesSync(join(folder, others.at(-1)!), 0, 0);
     await upload(
       await desk.aws(),
       [
@@ -263,8 +270,27 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
     expect(await fetch()).toMatchObject({ resumedBytes: 0 });
     const again = readFileSync(desk.path(`again-${counter}`));
     expect(readFileSync(join(folder, "large")).equals(again)).toBe(true);
-    expect(readdirSync(folder).sort()).toEqual(["large", "small", ...others.slice(0, 3)].sort());
+    expect(readdirSync(folder).sort()).toEqual(["large", "small", ...others.slice(0, 4)].sort());
     running.release();
+  });
+
+  test("of several that were broken off the one that has most is gone on with", async () => {
+    const { partial, journal } = await breakOff();
+    const ended = await createOwner();
+    ended.release();
+    const { etag } = (await (await desk.aws()).s3().then((s3) => s3.head(bucket, keyOf())))!;
+    const names = ["00000000", "ffffffff"].map((which) => {
+      const owner = ended.name.replace(/[^-]+$/, which);
+      return join(folder, hiddenName("large", etag, owner));
+    });
+    // One with a journal alone, and one with nothing that can be gone on with.
+    writeFileSync(`${names[0]}.done`, readFileSync(journal));
+    writeFileSync(names[1]!, "");
+    writeFileSync(`${names[1]}.done`, readFileSync(journal, "utf8").split("\n")[0]!);
+    for (const name of [`${names[0]}.done`, names[1]!, `${names[1]}.done`]) utimesSync(name, 0, 0);
+    expect(existsSync(partial)).toBe(true);
+    expect(await fetch()).toMatchObject({ resumedBytes: blockBytes });
+    requireWhole();
   });
 
   test("a line that was cut short spoils none that follows", async () => {
@@ -287,7 +313,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
   test("ranges end at their next block once one of them has failed", async () => {
     const aws = await desk.aws(proxy.url);
     const s3 = await aws.s3();
-    const key = `gather-${counter}/large`;
+    const key = keyOf();
     const { etag } = (await s3.head(bucket, key))!;
     const file = join(desk.folder, `alone-${counter}`);
     writeFileSync(file, "");
@@ -316,7 +342,7 @@ describe.skipIf(kind === undefined).each([0, 2])("with %i threads", (threads) =>
   test.each([400, 501])(
     "an object in parts before a service that knows none: %i",
     async (answer) => {
-      const key = `gather-${counter}/large`;
+      const key = keyOf();
       path = desk.file(`parts-${counter}`, 11 * mib);
       await put(await desk.aws(), key, path, { algorithm: "CRC32", parts: 2 });
       proxy.fault = ({ operation, part }) =>

@@ -551,7 +551,7 @@ describe.each(kinds)("%s", (kind) => {
     const path = desk.file("alike", 1000);
     await upload(aws, [{ path, key: "alike/x" }], { ...desk.options, ifAbsent: false });
     const [object] = await s3.list(bucket, "alike/");
-    const key = hiddenName("alike/x", object!.etag, "1-0123456789abcdef-01234567");
+    const key = hiddenName("alike/x", object!.etag, "1-0123456789abcdef-0123456789abcdef-01234567");
     const other = desk.file("other", 1000);
     const files = [key, `${key}.done`].map((each) => ({ path: other, key: each }));
     await upload(aws, files, { ...desk.options, ifAbsent: false });
