@@ -8,7 +8,7 @@ import { isSameContent } from "./checksums.ts";
 import { createCrew } from "./crew.ts";
 import { download, downloadPrefix, objectsBelow } from "./download.ts";
 import type { Fetched } from "./download.ts";
-import { removeLeft } from "./landing.ts";
+import { removeLeft } from "./leftovers.ts";
 import { inLanes } from "./lanes.ts";
 import { localFiles } from "./local-files.ts";
 import { safePath } from "./names.ts";

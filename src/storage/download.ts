@@ -166,9 +166,9 @@ async function fetchAll(
         bytes += object.size;
       }
       await folders.make(page);
-      await folders.tidy(page.map((object) => ({ ...object, isLarge: inParts(object) })));
+      await folders.left.tidy(page.map((object) => ({ ...object, isLarge: inParts(object) })));
       for (const object of page.filter(inParts)) {
-        held += Math.min(object.size, await folders.heldBy(object));
+        held += Math.min(object.size, await folders.left.heldBy(object));
       }
       await requireSpace(folders.first, bytes - moved - held);
       small.add(page.filter((object) => !inParts(object)));
@@ -193,7 +193,16 @@ async function fetchAll(
       bytes: large.reduce((sum, { size }) => sum + size, 0),
       atOnce: { first: rangesAtOnce, most: rangesAtOnce },
     });
-    const job = { s3, crew: many, bucket, blockBytes, halt, onBytes, folders, owner: owner.name };
+    const job = {
+      s3,
+      crew: many,
+      bucket,
+      blockBytes,
+      halt,
+      onBytes,
+      left: folders.left,
+      owner: owner.name,
+    };
     const gather = (object: Fetched) => gatherObject(job, object);
     const big = large.filter(({ size }) => size > line);
     const middle = large.filter(({ size }) => size <= line);

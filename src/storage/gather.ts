@@ -10,7 +10,7 @@ import { orGone } from "./gone.ts";
 import { hiddenName } from "./hidden.ts";
 import { beginJournal, journalOf, readJournal } from "./journal.ts";
 import type { Cut } from "./journal.ts";
-import type { Folders } from "./landing.ts";
+import type { Leftovers } from "./leftovers.ts";
 import { Halted, inLanes } from "./lanes.ts";
 import type { Halt } from "./lanes.ts";
 import { checksumError } from "./mover.ts";
@@ -23,7 +23,7 @@ export interface GatherJob {
   readonly blockBytes: number;
   readonly halt: Halt;
   readonly onBytes: (bytes: number) => void;
-  readonly folders: Folders;
+  readonly left: Leftovers;
   /** Of the hidden files. */
   readonly owner: string;
 }
@@ -48,7 +48,7 @@ export async function gatherObject(
       });
     }
     const partial = hiddenName(file, head.etag, job.owner);
-    await job.folders.takeOver({ file, etag: head.etag }, partial);
+    await job.left.takeOver({ file, etag: head.etag }, partial);
     try {
       return await gather(job, head, file, partial);
     } catch (error) {

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { heldOnDisk } from "../../src/storage/landing.ts";
+import { heldOnDisk } from "../../src/storage/leftovers.ts";
 import { createOwner, hiddenName } from "../../src/storage/hidden.ts";
 import { createMover } from "../../src/storage/mover.ts";
 import { downloadPrefix } from "../../src/storage/download.ts";
