@@ -281,7 +281,7 @@ describe("mended by the printed command", () => {
     "a KMS key that neither user nor role may use": {
       build: async () => ({ env: await person(), flags: { "sagemaker.kmsKey": kms } }),
       code: "E_AWS_DENIED",
-      says: /may not kms:Decrypt \(to read what the job has encrypted\)$/,
+      says: /may not kms:GenerateDataKey \(to encrypt what is sent\); kms:Decrypt \(to read what the job has encrypted\)$/,
     },
     "a quota of 0": {
       build: async () => {

@@ -58,6 +58,15 @@ const clock = {
     new Promise<void>((resolve) => void setTimeout(resolve, milliseconds)),
 };
 
+const kmsKey = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555";
+/** The rights on the key that objects need, and parameters do not have of it. */
+const keyForObjects = {
+  Effect: "Allow",
+  Action: ["kms:GenerateDataKey", "kms:Decrypt"],
+  Resource: kmsKey,
+  Condition: { StringEquals: { "kms:ViaService": "s3.us-east-1.amazonaws.com" } },
+};
+
 let cloud: Cloud;
 let account: Account;
 let project: string;
@@ -78,9 +87,10 @@ beforeAll(async () => {
   account = openAccount(cloud, bucket);
   await account.bucket(bucket);
   trust = await account.policy("sagemaker-execution-trust");
-  rolePolicy = await account.policy("sagemaker-execution");
+  rolePolicy = withObjects(await account.policy("sagemaker-execution"));
   goodRole = await account.role("trainer", trust, rolePolicy);
-  lee = await account.user("lee", await account.policy("submitter-sagemaker", goodRole));
+  const userPolicy = await account.policy("submitter-sagemaker", goodRole);
+  lee = await account.user("lee", withObjects(userPolicy));
   aws = await openAws({ env: { ...lee, HF_TOKEN: token }, home: project, host: silentHost });
   for (const name of [
     `${instance} for training job usage`,
@@ -111,6 +121,10 @@ afterAll(async () => {
   await rm(project, { recursive: true, force: true });
 });
 
+const withObjects = (policy: Policy): Policy => ({
+  ...policy,
+  Statement: [...policy.Statement, keyForObjects],
+});
 const without = (...sids: string[]) => ({
   ...rolePolicy,
   Statement: rolePolicy.Statement.filter(({ Sid }) => !sids.includes(Sid as string)),
@@ -314,8 +328,6 @@ test.runIf(process.platform === "linux")(
   },
 );
 
-const kmsKey = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555";
-
 describe("a parameter", () => {
   /** Submits a run that has these variables; what its job refers to. */
   async function stored(changes: Changes): Promise<string[]> {
@@ -458,7 +470,7 @@ describe("a job", () => {
     ["HfTokenKey", { kmsKey }, "kms:Decrypt"],
   ])("whose role lacks %s fails before it trains", async (sid, changes, permission) => {
     const roleArn = await account.role(`without-${sid}`, trust, without(sid));
-    const policy = await account.policy("submitter-sagemaker", roleArn);
+    const policy = withObjects(await account.policy("submitter-sagemaker", roleArn));
     const env = await account.user(`submits-without-${sid}`, policy);
     const as = await openAws({ env, home: project, host: silentHost });
     const target = targetFor({ roleArn, as, ...changes });

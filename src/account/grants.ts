@@ -69,7 +69,10 @@ export function submitterGrants(wanted: Place, account: string): Grant[] {
       resource: `arn:${partition}:logs:${region}:${account}:log-group:${logGroup}`,
     },
     ...(wanted.secrets === undefined ? [] : storingGrants(storeOf(wanted, account))),
-    ...keyGrants(wanted, account, [["read what the job has encrypted", "kms:Decrypt"]]),
+    ...keyGrants(wanted, account, [
+      ["encrypt what is sent", "kms:GenerateDataKey"],
+      ["read what the job has encrypted", "kms:Decrypt"],
+    ]),
   ];
 }
 
@@ -104,7 +107,7 @@ export function executionGrants(wanted: Place, account: string): Grant[] {
     ...(wanted.secrets === undefined ? [] : readingGrants(storeOf(wanted, account))),
     ...keyGrants(wanted, account, [
       ["encrypt what it leaves", "kms:Encrypt", "kms:GenerateDataKey"],
-      ["read it again", "kms:Decrypt"],
+      ["read its inputs and that again", "kms:Decrypt"],
     ]),
   ];
   if (parts?.region === region) {

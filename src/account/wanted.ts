@@ -17,7 +17,7 @@ export interface Place {
   readonly secrets?: { readonly kmsKey: string | null };
   /** The machine is kept for the next job. */
   readonly warmPool?: boolean;
-  /** Encrypts the disk and what the job leaves: a KMS key's id, ARN or alias. */
+  /** Encrypts what is sent, the disk and what the job leaves: a KMS key's id, ARN or alias. */
   readonly kmsKey?: string | null;
 }
 

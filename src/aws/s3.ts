@@ -11,6 +11,7 @@ import {
 } from "@aws-sdk/client-s3";
 import type { HeadObjectCommandInput, HeadObjectCommandOutput } from "@aws-sdk/client-s3";
 import type { ClientParts } from "./aws.ts";
+import { bucketFields, encryptionFields } from "./bucket-fields.ts";
 import { readList } from "./list-answer.ts";
 import type { WireTarget } from "./wire.ts";
 
@@ -68,10 +69,6 @@ export async function openS3(parts: ClientParts) {
     responseChecksumValidation: "WHEN_REQUIRED",
   });
   parts.onClose(() => client.destroy());
-  const of = ({ name, owner }: Bucket) => ({
-    Bucket: name,
-    ...(owner === undefined ? {} : { ExpectedBucketOwner: owner }),
-  });
   const uri = (bucket: Bucket, key: string) => `s3://${bucket.name}/${key}`;
 
   /** An answer to HEAD has no body, in which S3 says why it refuses: so the same is asked by GET. */
@@ -92,7 +89,7 @@ export async function openS3(parts: ClientParts) {
 
   async function listPage(bucket: Bucket, prefix: string, token: string | undefined) {
     // XML has no way to write most control characters; encoded they survive.
-    const input = { ...of(bucket), Prefix: prefix, EncodingType: "url" as const };
+    const input = { ...bucketFields(bucket), Prefix: prefix, EncodingType: "url" as const };
     const command = new ListObjectsV2Command({ ...input, ContinuationToken: token });
     let taken: readonly ObjectInfo[] = [];
     command.middlewareStack.add(
@@ -168,7 +165,7 @@ export async function openS3(parts: ClientParts) {
     head: (bucket: Bucket, key: string): Promise<ObjectHead | undefined> =>
       parts.attempt(`look at ${uri(bucket, key)}`, async () => {
         try {
-          const input = { ...of(bucket), Key: key, ChecksumMode: "ENABLED" as const };
+          const input = { ...bucketFields(bucket), Key: key, ChecksumMode: "ENABLED" as const };
           const found = await sendHead(input);
           return {
             key,
@@ -189,7 +186,9 @@ export async function openS3(parts: ClientParts) {
     read: (bucket: Bucket, key: string): Promise<string | undefined> =>
       parts.attempt(`read ${uri(bucket, key)}`, async () => {
         try {
-          const found = await client.send(new GetObjectCommand({ ...of(bucket), Key: key }));
+          const found = await client.send(
+            new GetObjectCommand({ ...bucketFields(bucket), Key: key }),
+          );
           return await found.Body!.transformToString();
         } catch (error) {
           if (error instanceof Error && error.name === "NoSuchKey") return undefined;
@@ -200,7 +199,7 @@ export async function openS3(parts: ClientParts) {
     /** The size of a part, counted from 1, of an object that was sent in parts. */
     partBytes: (bucket: Bucket, { key, etag }: ObjectHead, number: number): Promise<number> =>
       parts.attempt(`look at the parts of ${uri(bucket, key)}`, async () => {
-        const input = { ...of(bucket), Key: key, IfMatch: etag, PartNumber: number };
+        const input = { ...bucketFields(bucket), Key: key, IfMatch: etag, PartNumber: number };
         const { ContentLength } = await sendHead(input);
         return ContentLength!;
       }),
@@ -223,13 +222,11 @@ export async function openS3(parts: ClientParts) {
       parts.attempt(`write ${uri(bucket, key)}`, async () => {
         const { UploadId } = await client.send(
           new CreateMultipartUploadCommand({
-            ...of(bucket),
+            ...bucketFields(bucket),
             Key: key,
             ChecksumAlgorithm: "CRC32",
             ChecksumType: "FULL_OBJECT",
-            ...(bucket.kmsKeyId === undefined
-              ? {}
-              : { ServerSideEncryption: "aws:kms", SSEKMSKeyId: bucket.kmsKeyId }),
+            ...encryptionFields(bucket),
           }),
         );
         return UploadId!;
@@ -240,7 +237,7 @@ export async function openS3(parts: ClientParts) {
       parts.attempt(`look for unfinished uploads of ${uri(bucket, prefix)}`, async () => {
         const found: Unfinished[] = [];
         for (let marker: { KeyMarker: string; UploadIdMarker: string } | undefined; ;) {
-          const input = { ...of(bucket), Prefix: prefix, ...marker };
+          const input = { ...bucketFields(bucket), Prefix: prefix, ...marker };
           const page = await client.send(new ListMultipartUploadsCommand(input));
           for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
             // A server that does not look at the prefix would have strangers' uploads given up.
@@ -258,7 +255,12 @@ export async function openS3(parts: ClientParts) {
         const found: UploadedPart[] = [];
         // Not by the SDK's paginator, which asks for ever where a last page names a next part too.
         for (let marker: string | undefined; ;) {
-          const input = { ...of(bucket), Key: key, UploadId: uploadId, PartNumberMarker: marker };
+          const input = {
+            ...bucketFields(bucket),
+            Key: key,
+            UploadId: uploadId,
+            PartNumberMarker: marker,
+          };
           const page = await client.send(new ListPartsCommand(input));
           for (const { PartNumber, Size, ETag, ChecksumCRC32 } of page.Parts ?? []) {
             found.push({
@@ -289,7 +291,7 @@ export async function openS3(parts: ClientParts) {
       parts.attempt(`finish ${uri(bucket, key)}`, async () => {
         await client.send(
           new CompleteMultipartUploadCommand({
-            ...of(bucket),
+            ...bucketFields(bucket),
             Key: key,
             UploadId: upload.id,
             ChecksumCRC32: upload.crc,
@@ -309,7 +311,7 @@ export async function openS3(parts: ClientParts) {
 
     abortUpload: (bucket: Bucket, key: string, uploadId: string): Promise<void> =>
       parts.attempt(`give up the upload of ${uri(bucket, key)}`, async () => {
-        const input = { ...of(bucket), Key: key, UploadId: uploadId };
+        const input = { ...bucketFields(bucket), Key: key, UploadId: uploadId };
         await client.send(new AbortMultipartUploadCommand(input));
       }),
   };

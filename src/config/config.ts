@@ -120,7 +120,7 @@ export interface UserConfig {
     subnets?: string[];
     /** Security groups of your VPC. */
     securityGroups?: string[];
-    /** KMS key that encrypts what the job leaves, and a disk that is not the machine's own. Default: AWS's own */
+    /** KMS key that encrypts what is sent, what the job leaves, and a disk that is not the machine's own. Default: AWS's own */
     kmsKey?: string;
     /** Cut the job off from the network, all but its data. Default: false */
     networkIsolation?: boolean;

@@ -42,7 +42,7 @@ export interface CloudSettings {
   readonly retries: number | null;
   readonly subnets: readonly string[];
   readonly securityGroups: readonly string[];
-  /** Encrypts the disk and what the job leaves. */
+  /** Encrypts what is sent, the disk and what the job leaves. */
   readonly kmsKey: string | null;
   /** The job reaches nothing but its channels. */
   readonly networkIsolation: boolean;

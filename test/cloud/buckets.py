@@ -21,6 +21,8 @@ class Buckets:
         bucket = s3_backends[ACCOUNT]["aws"].buckets.get(name)
         if bucket is None:
             raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
+        if call.values.get("ExpectedBucketOwner", ACCOUNT) != ACCOUNT:
+            raise AwsError("AccessDenied", "Access Denied", 403)
         if bucket.region_name != call.region:
             raise AwsError(
                 "PermanentRedirect",

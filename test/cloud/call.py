@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from moto.s3.models import s3_backends
 from moto.ssm.models import ssm_backends
 
 from identity import ACCOUNT, path_of
@@ -65,11 +66,22 @@ def _parse(service: str, request) -> tuple[str, dict[str, Any]]:
     return form.get("Action", "?"), form
 
 
+# What a request says of the bucket and of the object that it makes.
+S3_HEADERS = {
+    "ExpectedBucketOwner": "x-amz-expected-bucket-owner",
+    "ServerSideEncryption": "x-amz-server-side-encryption",
+    "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+}
+
+
 def _s3(request) -> tuple[str, dict[str, Any]]:
     """S3's operation, by method, path and query. Paths begin with the bucket."""
     bucket, _, object_key = unquote(request.path).lstrip("/").partition("/")
     query, method = request.args, request.method
     values = {"Bucket": bucket, "Key": object_key, "Prefix": query.get("prefix", "")}
+    for name, header in S3_HEADERS.items():
+        if header in request.headers:
+            values[name] = request.headers[header]
     copies = "X-Amz-Copy-Source" in request.headers
     if object_key:
         upload = "uploadId" in query
@@ -124,6 +136,7 @@ S3_ACTIONS = {
 def _needs(service: str, operation: str, region: str, values: dict[str, Any]):
     if service == "s3":
         yield from _s3_needs(operation, values)
+        yield from _s3_key_needs(operation, region, values)
     elif service == "sagemaker":
         yield from _sagemaker_needs(operation, region, values)
     elif service == "logs":
@@ -174,6 +187,21 @@ def _s3_needs(operation: str, values: dict[str, Any]):
             yield Need(action, arn, {"s3:prefix": values["Prefix"]})
         else:
             yield Need(action, arn)
+
+
+def _s3_key_needs(operation: str, region: str, values: dict[str, Any]):
+    """Whoever writes or reads an object under a customer's key uses that key, through S3."""
+    if operation in ("PutObject", "CreateMultipartUpload"):
+        key, action = values.get("SSEKMSKeyId"), "kms:GenerateDataKey"
+    elif operation == "GetObject":
+        bucket = s3_backends[ACCOUNT]["aws"].buckets.get(values["Bucket"])
+        stored = bucket and bucket.keys.get(values["Key"])
+        key, action = stored and stored.kms_key_id, "kms:Decrypt"
+    else:
+        return
+    if key:
+        arn = key if key.startswith("arn:") else f"arn:aws:kms:{region}:{ACCOUNT}:key/{key}"
+        yield Need(action, arn, {"kms:ViaService": f"s3.{region}.amazonaws.com"})
 
 
 def _ssm_needs(operation: str, region: str, name: str, values: dict[str, Any]):

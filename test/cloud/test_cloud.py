@@ -526,6 +526,37 @@ def test_a_bucket_is_missing_elsewhere_or_a_strangers_before_permissions_are_jud
         assert code(denied) == "AccessDenied"
 
 
+def test_a_request_that_names_another_owner_of_the_bucket_is_denied(cloud):
+    s3 = cloud.client("s3")
+    s3.list_objects_v2(Bucket=BUCKET, ExpectedBucketOwner="123456789012")
+    with pytest.raises(ClientError) as denied:
+        s3.list_objects_v2(Bucket=BUCKET, ExpectedBucketOwner="999999999999")
+    assert code(denied) == "AccessDenied"
+
+
+def test_a_customers_key_must_be_allowed_for_objects_that_are_under_it(cloud):
+    key = "arn:aws:kms:us-east-1:123456789012:key/22222222-2222-3333-4444-555555555555"
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    user = cloud.user("sender-by-key", everything)
+    place = {"Bucket": BUCKET, "Key": "keyed/a"}
+    under = {**place, "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+    for make in (
+        lambda: user.client("s3").put_object(**under, Body=b"one"),
+        lambda: user.client("s3").create_multipart_upload(**under),
+    ):
+        with pytest.raises(ClientError) as error:
+            make()
+        assert "kms:GenerateDataKey" in message(error)
+    cloud.client("s3").put_object(**under, Body=b"one")
+    with pytest.raises(ClientError) as error:
+        user.client("s3").get_object(**place)
+    assert "kms:Decrypt" in message(error)
+    use = {"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": key}
+    cloud.permit("sender-by-key", everything, use)
+    user.client("s3").put_object(**under, Body=b"two")
+    assert user.client("s3").get_object(**place)["Body"].read() == b"two"
+
+
 def test_a_machine_that_is_kept_is_billed_after_its_job(cloud, submit):
     resources = {"InstanceType": KIND, "InstanceCount": 1, "VolumeSizeInGB": 30}
     kept = {**resources, "KeepAlivePeriodInSeconds": 1}

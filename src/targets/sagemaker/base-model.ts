@@ -1,5 +1,7 @@
 import { join } from "node:path";
 import type { Aws } from "../../aws/aws.ts";
+import { bucketFields, encryptionFields } from "../../aws/bucket-fields.ts";
+import type { Bucket } from "../../aws/s3.ts";
 import { isMoxiError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
 import type { Host } from "../../base/host.ts";
@@ -17,7 +19,7 @@ export type FetchModel = (model: Model) => Promise<string>;
 
 export interface MirrorOptions {
   readonly aws: Aws;
-  readonly bucket: { readonly name: string };
+  readonly bucket: Bucket;
   readonly host: Host;
   readonly clock: { now(): Date };
   readonly fetchModel: FetchModel;
@@ -33,10 +35,10 @@ export function isHubModel({ id, fingerprint }: Model): boolean {
   return id !== toyModel && fingerprint === null;
 }
 
-/** Where a hub model is mirrored, ending in "/"; undefined where no commit says which it is. */
-export function mirrorPrefix({ id, revision }: Model): string | undefined {
+/** Where below a folder a hub model is mirrored, ending in "/"; undefined where no commit says which it is. */
+export function mirrorPrefix({ id, revision }: Model, folder: string): string | undefined {
   if (revision === null) return undefined;
-  return `moxi/base/${id.replaceAll("/", "--")}@${revision}/`;
+  return `${folder}${id.replaceAll("/", "--")}@${revision}/`;
 }
 
 /**
@@ -77,9 +79,11 @@ export async function rehearseMirror(
   prefix: string,
   options: Pick<MirrorOptions, "aws" | "bucket">,
 ): Promise<readonly PlannedRequest[]> {
+  const { bucket } = options;
   const there = await whatIsThere(options, prefix);
   if (there.has(manifestName)) return [];
-  const input = { Bucket: options.bucket.name, Key: prefix, Source: `${model.id} of the hub` };
+  const what = { Key: prefix, Source: `${model.id} of the hub` };
+  const input = { ...bucketFields(bucket), ...what, ...encryptionFields(bucket) };
   return [{ service: "s3", operation: "PutObject", input }];
 }
 

@@ -11,7 +11,7 @@ import { download } from "../../storage/download.ts";
 import { NamesApart, safePath } from "../../storage/names.ts";
 import { isWhole, manifestName, newestFirst, parseManifest } from "../manifest.ts";
 import type { Amount, Fetched, Part, RunRef } from "../target.ts";
-import { cloudOf } from "./limits.ts";
+import { bucketOf, cloudOf } from "./limits.ts";
 import { checkpointPrefix } from "./request.ts";
 
 export interface FetchOptions {
@@ -29,11 +29,11 @@ export async function fetchPart(
   folder: string,
   options: FetchOptions,
 ): Promise<Fetched> {
-  const bucket: Bucket = { name: cloudOf(ref).bucket };
+  const bucket = bucketOf(cloudOf(ref));
   const { run } = ref;
   switch (part) {
     case "artifact":
-      return fetchArtifact(ref, folder, options);
+      return fetchArtifact(ref, bucket, folder, options);
     case "checkpoint":
       return fetchCheckpoint(ref, bucket, folder, options);
     case "base": {
@@ -48,6 +48,7 @@ export async function fetchPart(
 /** From where the service says that the model lies: a prefix, or an archive where it was packed. */
 async function fetchArtifact(
   { run, attempt }: RunRef,
+  own: Bucket,
   folder: string,
   options: FetchOptions,
 ): Promise<Fetched> {
@@ -55,7 +56,7 @@ async function fetchArtifact(
   const job = await (await aws.sagemaker()).describe(attempt.name);
   const [, name, key] = /^s3:\/\/([^/]+)\/(.+)$/.exec(job?.artifact ?? "") ?? [];
   if (name === undefined || key === undefined) throw missing(run, "model");
-  const bucket = { name };
+  const bucket = { ...own, name };
   if (key.endsWith(".tar.gz")) return fetchArchive(run, bucket, key, folder, options);
   const prefix = key.endsWith("/") ? key : `${key}/`;
   const objects = await objectsBelow(aws, bucket, prefix);

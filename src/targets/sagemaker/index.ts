@@ -224,7 +224,7 @@ export function createSageMakerTarget(options: SageMakerOptions): Target {
     read,
     stop,
     list: (wanted) => listRuns(aws, wanted),
-    record: (run, known) => readRecord(aws, run, known?.plan.cloud?.bucket ?? bucket, known),
+    record: (run, known) => readRecord(aws, run, bucket, known),
     milestones,
     fetch: async (ref, part, folder, told) => {
       const { fetchPart } = await import("./fetch.ts");

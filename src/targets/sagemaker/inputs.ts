@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { makeBundle } from "../../bundle/bundle.ts";
 import type { FetchedWheel } from "../../bundle/wheels.ts";
 import { MoxiError } from "../../base/errors.ts";
+import { sha256 } from "../../base/hash.ts";
 import { adapterFiles } from "../../model/adapter.ts";
 import { modelFiles } from "../../model/folder.ts";
 import { renderJob } from "../../run/job.ts";
@@ -47,6 +48,7 @@ export async function inputsOf(
 ): Promise<Input[]> {
   const { dataset, modelFolder, adapterFolder } = submission;
   const isMirrored = mirrorOf(submission) !== undefined;
+  const { kmsKey } = cloudOf(submission);
   const bundle = await makeBundle({
     trainer: trainerFolder,
     wheels: await wheels(cloudOf(submission).imageTag, how),
@@ -60,22 +62,32 @@ export async function inputsOf(
     {
       what: "code",
       files: bundle.files.map(({ source, path }) => ({ path: source, name: path })),
-      prefix: "moxi/code/",
+      prefix: underKey("moxi/code/", kmsKey),
       channels: { moxi: "" },
     },
-    { what: "rows", files: rows, prefix: "moxi/data/sft/", channels: sides },
+    { what: "rows", files: rows, prefix: underKey("moxi/data/sft/", kmsKey), channels: sides },
   ];
   if (modelFolder !== null && !isMirrored) {
     const files = await modelFiles(modelFolder);
     const channels = { model: "" };
-    inputs.push({ what: "base model", files, prefix: "moxi/base/local/", channels });
+    const prefix = underKey("moxi/base/local/", kmsKey);
+    inputs.push({ what: "base model", files, prefix, channels });
   }
   if (adapterFolder !== null) {
     const files = adapterFiles.map((name) => ({ path: join(adapterFolder, name), name }));
     const channels = { adapter: "" };
-    inputs.push({ what: "adapter", files, prefix: "moxi/base/adapters/", channels });
+    const prefix = underKey("moxi/base/adapters/", kmsKey);
+    inputs.push({ what: "adapter", files, prefix, channels });
   }
   return inputs;
+}
+
+/**
+ * Where what is kept for later runs lies, by the key that encrypts it: a role that may use one key
+ * could not read what was sent under another.
+ */
+function underKey(folder: string, kmsKey: string | null): string {
+  return kmsKey === null ? folder : `${folder}kms-${sha256(kmsKey).slice(0, 16)}/`;
 }
 
 /** The channels that an input fills, once its place in S3 is known. */
@@ -90,8 +102,9 @@ export function channelsOf({ channels }: Input, prefix: string): Channel[] {
  */
 export function mirrorOf({ plan, run }: Pick<RunRef, "plan" | "run">): string | undefined {
   const { model } = plan.recipe;
-  if (!cloudOf({ plan, run }).mirrorModel || !isHubModel(model)) return undefined;
-  const prefix = mirrorPrefix(model);
+  const { mirrorModel, kmsKey } = cloudOf({ plan, run });
+  if (!mirrorModel || !isHubModel(model)) return undefined;
+  const prefix = mirrorPrefix(model, underKey("moxi/base/", kmsKey));
   if (prefix !== undefined) return prefix;
   throw new MoxiError("E_CONFIG_INVALID", `the hub does not tell the commit of ${model.id}`, {
     hint: "set revision to a commit: what is copied into the bucket must not change",

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { freezePlan } from "../../run/plan.ts";
 import { attempt, plan as basePlan, run } from "../../../test/fixtures/story.ts";
-import { jobSeconds, trainingSeconds } from "./limits.ts";
+import { bucketOf, jobSeconds, trainingSeconds } from "./limits.ts";
+import { settlePlace } from "./place.ts";
 
 function seconds(maxSeconds: number | null, left?: number) {
   const { planHash: _, recipeHash: __, ...base } = basePlan();
@@ -31,4 +32,19 @@ test.each([
 test("a resumed attempt has what is left; where nobody sets a limit, the service's own day", () => {
   expect(seconds(86_400, 1000)).toEqual({ job: 1000, training: 900 });
   expect(seconds(null)).toEqual({ job: 86_400, training: 85_800 });
+});
+
+const someRole = "arn:aws:iam::123456789012:role/team/moxi";
+
+test.each([
+  [someRole, null, { owner: "123456789012" }],
+  [
+    "arn:aws-cn:iam::123456789012:role/moxi",
+    "alias/a",
+    { owner: "123456789012", kmsKeyId: "alias/a" },
+  ],
+  ["arn:aws:iam::1:role/moxi", null, {}],
+])("the bucket of a run as %s under the key %s", (roleArn, kmsKey, more) => {
+  const cloud = settlePlace({ bucket: "team-data", roleArn: someRole }, "us-east-1");
+  expect(bucketOf({ ...cloud, roleArn, kmsKey })).toEqual({ name: "team-data", ...more });
 });

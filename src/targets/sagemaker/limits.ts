@@ -1,3 +1,4 @@
+import type { Bucket } from "../../aws/s3.ts";
 import { MoxiError } from "../../base/errors.ts";
 import type { CloudSettings } from "../../run/plan.ts";
 import type { RunRef } from "../target.ts";
@@ -27,4 +28,17 @@ export function cloudOf({ plan, run }: Pick<RunRef, "plan" | "run">): CloudSetti
   throw new MoxiError("E_RUN_FOLDER", `the plan of ${run} names no cloud, and its target is one`, {
     hint: "start a new run with moxi train",
   });
+}
+
+/**
+ * Where a run keeps everything. It must be of the role's account, so that somebody else's bucket of
+ * that name never gets the user's data; what is put there has the run's key.
+ */
+export function bucketOf({ bucket, roleArn, kmsKey }: CloudSettings): Bucket {
+  const owner = /^arn:[^:]+:iam::(\d{12}):/.exec(roleArn)?.[1];
+  return {
+    name: bucket,
+    ...(owner === undefined ? {} : { owner }),
+    ...(kmsKey === null ? {} : { kmsKeyId: kmsKey }),
+  };
 }

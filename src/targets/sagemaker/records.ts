@@ -9,6 +9,7 @@ import type { RunStatus } from "../../run/fold.ts";
 import { runIdPattern } from "../../run/id.ts";
 import type { Plan } from "../../run/plan.ts";
 import type { KeptRun, ListedRun, ListOptions } from "../target.ts";
+import { bucketOf } from "./limits.ts";
 
 /** More than any plan or attempt is long. */
 const mostBytes = 4 << 20;
@@ -57,8 +58,9 @@ function statusOf(status: string): RunStatus {
  * Reads what `submit` has put into S3 of a run. All of it is taken to be hostile: a plan that is
  * not what its hash says, or names another bucket, is none.
  *
- * @param named the bucket that the user or a plan names; without the run in it, the service is
- *   asked where the run keeps its checkpoints, and only a bucket of the same account is read
+ * @param named the bucket that the user names, where no plan is known; without the run in it, the
+ *   service is asked where the run keeps its checkpoints, and only a bucket of the same account is
+ *   read
  * @throws E_RUN_FOLDER for what cannot be a run, E_AWS_DENIED for a stranger's bucket
  */
 export async function readRecord(
@@ -68,8 +70,10 @@ export async function readRecord(
   known: KeptRun | undefined,
 ): Promise<KeptRun | undefined> {
   const s3 = await aws.s3();
+  const cloud = known?.plan.cloud;
+  const asked = cloud ? bucketOf(cloud) : named === undefined ? undefined : { name: named };
   const found =
-    (named === undefined ? undefined : await filesIn(s3, { name: named }, run)) ??
+    (asked === undefined ? undefined : await filesIn(s3, asked, run)) ??
     (known === undefined ? await filesByJob(aws, s3, run, named) : undefined);
   if (found === undefined) return undefined;
   const { bucket, files } = found;

@@ -12,7 +12,7 @@ import type { Job, SecretReference } from "../../run/job.ts";
 import type { Plan } from "../../run/plan.ts";
 import type { PlannedRequest, RunRef } from "../target.ts";
 import { isHubModel } from "./base-model.ts";
-import { cloudOf } from "./limits.ts";
+import { bucketOf, cloudOf } from "./limits.ts";
 import { parse } from "./records.ts";
 
 /** Variables of the training program that nobody but the job may read: { HF_TOKEN: "hf_..." }. */
@@ -58,16 +58,17 @@ export async function secretsOf(
 
 /** As S3 has them; whoever may write there could name any parameter: only our own count. */
 async function earlierSecrets(aws: Aws, ref: RunRef): Promise<readonly SecretReference[]> {
-  const { bucket, region } = cloudOf(ref);
+  const cloud = cloudOf(ref);
+  const bucket = bucketOf(cloud);
   const key = `moxi/runs/${ref.run}/job-a${ref.attempt.attempt - 1}/job.json`;
-  const text = await (await aws.s3()).read({ name: bucket }, key);
-  const job = text === undefined ? undefined : parse(text, `s3://${bucket}/${key}`);
+  const text = await (await aws.s3()).read(bucket, key);
+  const job = text === undefined ? undefined : parse(text, `s3://${bucket.name}/${key}`);
   const secrets: unknown = isRecord(job) ? job["secrets"] : undefined;
   if (!Array.isArray(secrets)) return [];
   return (secrets as unknown[]).filter(isRecord).flatMap(({ name, parameter }) => {
     const isOurs =
       name === "HF_TOKEN" && /^\/moxi\/hf-token\/[0-9a-f]{20}$/.test(String(parameter));
-    return isOurs ? [{ name, parameter: String(parameter), region }] : [];
+    return isOurs ? [{ name, parameter: String(parameter), region: cloud.region }] : [];
   });
 }
 

@@ -2,7 +2,7 @@ import type { Aws } from "../../aws/aws.ts";
 import type { RunEvent } from "../../run/event.ts";
 import { parseEvent } from "../lines.ts";
 import type { RunRef } from "../target.ts";
-import { cloudOf } from "./limits.ts";
+import { bucketOf, cloudOf } from "./limits.ts";
 import { checkpointPrefix } from "./request.ts";
 
 /**
@@ -12,7 +12,7 @@ import { checkpointPrefix } from "./request.ts";
  */
 export async function readStory(aws: Aws, ref: RunRef): Promise<RunEvent[]> {
   const { run } = ref;
-  const bucket = { name: cloudOf(ref).bucket };
+  const bucket = bucketOf(cloudOf(ref));
   const text = await (await aws.s3()).read(bucket, `${checkpointPrefix(run)}events.ndjson`);
   if (text === undefined) return [];
   const { eventSchema } = await import("../../run/schemas.ts");

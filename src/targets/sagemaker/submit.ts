@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Aws } from "../../aws/aws.ts";
+import { bucketFields, encryptionFields } from "../../aws/bucket-fields.ts";
 import type { CreateTrainingJobRequest, SageMaker, TrainingJob } from "../../aws/sagemaker.ts";
 import { isMoxiError, MoxiError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
@@ -16,7 +17,7 @@ import { mirrorModel, rehearseMirror } from "./base-model.ts";
 import { checkPlan } from "./constraints.ts";
 import { channelsOf, inputsOf, mirrorOf, runFiles } from "./inputs.ts";
 import type { InputOptions } from "./inputs.ts";
-import { cloudOf, jobSeconds } from "./limits.ts";
+import { bucketOf, cloudOf, jobSeconds } from "./limits.ts";
 import { trainingJobRequest } from "./request.ts";
 import type { Channel } from "./request.ts";
 import { rehearseSecrets, secretsOf, sendSecrets } from "./secrets.ts";
@@ -84,7 +85,7 @@ function keptInputs({ kept }: Continuation): SentInputs {
 /** Brings to S3 what is not there: code, rows and models. */
 async function sendInputs(submission: Submission, options: SubmitOptions): Promise<SentInputs> {
   const { aws, host, clock, cache, fetchModel } = options;
-  const bucket = { name: cloudOf(submission).bucket };
+  const bucket = bucketOf(cloudOf(submission));
   const cacheFile = join(cache, "uploaded.json");
   const inputs = await inputsOf(submission, options, "fetch");
   const contents = await Promise.all(
@@ -138,12 +139,12 @@ export async function rehearseSubmit(
 ): Promise<readonly PlannedRequest[]> {
   const { aws, clock, cache, variables = {} } = options;
   const secrets = await secretsOf(aws, submission, variables);
-  const Bucket = cloudOf(submission).bucket;
+  const bucket = bucketOf(cloudOf(submission));
   const cacheFile = join(cache, "uploaded.json");
   const put = (Key: string, ContentLength: number): PlannedRequest => ({
     service: "s3",
     operation: "PutObject",
-    input: { Bucket, Key, ContentLength },
+    input: { ...bucketFields(bucket), Key, ContentLength, ...encryptionFields(bucket) },
   });
   const requests = rehearseSecrets(submission, secrets);
   const channels: Channel[] = [];
@@ -156,7 +157,7 @@ export async function rehearseSubmit(
   const mirror = mirrorOf(submission);
   if (mirror !== undefined) {
     const { model } = submission.plan.recipe;
-    requests.push(...(await rehearseMirror(model, mirror, { aws, bucket: { name: Bucket } })));
+    requests.push(...(await rehearseMirror(model, mirror, { aws, bucket })));
     channels.push({ name: "model", prefix: mirror });
   }
   for (const { key, text } of runFiles(submission, channels, secrets)) {
@@ -193,14 +194,14 @@ async function sendRun(
   first: boolean,
 ): Promise<void> {
   const { run, folder, attempt } = submission;
-  const bucket = { name: cloudOf(submission).bucket };
+  const bucket = bucketOf(cloudOf(submission));
   const files = runFiles(submission, channels, secrets);
   const written = await Promise.all(
     files.map(async ({ key, text }) => {
       const path = join(folder, "sent", key.slice(`moxi/runs/${run}/`.length).replaceAll("/", "-"));
       await writeFileAtomic(path, text);
-      // The ETag of an object that was sent whole, in a bucket without a key of its own: found, it
-      // is not sent again; not found, S3 itself compares.
+      // The ETag of an object that was sent whole and that no KMS key encrypts: found, it is not
+      // sent again; not found, S3 itself compares.
       return { path, key, md5: createHash("md5").update(text).digest("hex") };
     }),
   );
