@@ -106,7 +106,7 @@ const byKey: Readonly<Record<ConfigKey, ConfigFlag>> = {
   "sagemaker.retries": number("tries after SageMaker's own errors (2)"),
   "sagemaker.subnets": { ...text("ID", "a subnet of your VPC; repeatable"), variadic: true },
   "sagemaker.securityGroups": { ...text("ID", "a security group; repeatable"), variadic: true },
-  "sagemaker.kmsKey": text("KEY", "encrypts what is sent, and what the job leaves"),
+  "sagemaker.kmsKey": text("KEY", "encrypts what is sent and left"),
   "sagemaker.networkIsolation": {
     ...text("BOOL", "no network for the job"),
     parse: (input) => input || "true",
