@@ -84,6 +84,7 @@ test("no token and no key gets into files, logs, output, the bundle or the bucke
     ["stop"],
     ["storage", "cp", "rows.json", `s3://${bucket.name}/moxi/hand/`],
     ["storage", "sync", `s3://${bucket.name}/moxi/hand/`, "hand", "--json"],
+    ["storage", "sync", "hand", `s3://${bucket.name}/moxi/back/`],
     ["storage", "cp", "none", `s3://${bucket.name}/moxi/hand/`],
     ["train", "--model", "nobody/none", "--revision", "x"],
     ["train", "--dataset", "none.json"],
@@ -104,6 +105,7 @@ test("no token and no key gets into files, logs, output, the bundle or the bucke
     logs: 0,
     [`storage cp rows.json s3://${bucket.name}/moxi/hand/`]: 0,
     [`storage sync s3://${bucket.name}/moxi/hand/ hand --json`]: 0,
+    [`storage sync hand s3://${bucket.name}/moxi/back/`]: 0,
   });
 
   const [run] = await readdir(join(project.folder, ".moxi/runs"));
