@@ -6,7 +6,7 @@
 // settings for speed; what goes up goes up anew, what comes down is the same object for all. The bare
 // programs are no peers: they show what Node's own TLS takes (bench/s3/bare.ts). After the rounds Moxi
 // runs once more with V8's profiler: how much of its processor time its own code takes, and what the
-// ratio would be were that nothing, for all, which is the most that better code could reach.
+// ratio would be were that nothing: about the most that better code could reach while cores are busy.
 import { spawn, spawnSync } from "node:child_process";
 import {
   closeSync,

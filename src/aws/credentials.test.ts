@@ -17,6 +17,8 @@ const home = mkdtempSync(join(tmpdir(), "moxi-credentials-"));
 let server: Server;
 let url = "";
 const asked: string[] = [];
+/** What STS was asked. */
+const forms: URLSearchParams[] = [];
 
 const sts = (action: string, key: string) =>
   `<${action}Response><${action}Result><Credentials><AccessKeyId>${key}</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></${action}Result></${action}Response>`;
@@ -27,6 +29,7 @@ beforeAll(async () => {
     request.on("data", (chunk: Buffer) => (body += chunk.toString()));
     request.on("end", () => {
       const action = /Action=(\w+)/.exec(body)?.[1];
+      if (action !== undefined) forms.push(new URLSearchParams(body));
       asked.push(action ?? `${request.method} ${request.url}`);
       const keys = {
         AccessKeyId: "ROLE",
@@ -78,6 +81,8 @@ sso_role_name = r
 [profile role-by-sso]
 role_arn = arn:aws:iam::123456789012:role/r
 source_profile = signed-in
+external_id = outside
+duration_seconds = 7200
 [sso-session company]
 sso_start_url = https://company.awsapps.com/start
 sso_region = us-west-2
@@ -166,6 +171,11 @@ describe("a profile that signs in by SSO", () => {
     asked.length = 0;
     expect(await role.get()).toMatchObject({ accessKeyId: "ASSUMEROLE" });
     expect(asked).toEqual([expect.stringContaining("/federation/credentials?"), "AssumeRole"]);
+    expect(Object.fromEntries(forms.at(-1)!)).toMatchObject({
+      RoleArn: "arn:aws:iam::123456789012:role/r",
+      ExternalId: "outside",
+      DurationSeconds: "7200",
+    });
   });
 
   test("is found in the file that AWS_CONFIG_FILE names, also by way of a role", async () => {

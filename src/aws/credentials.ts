@@ -154,11 +154,13 @@ function profileProvider(env: Outside["env"], settings: AwsSettings): Provider {
     const { role_arn: RoleArn, source_profile: source = "", mfa_serial: mfa } = section;
     if (RoleArn !== undefined && mfa === undefined && signsIn(sections[source] ?? {})) {
       const { role_session_name: RoleSessionName, external_id: ExternalId } = section;
+      const { duration_seconds: seconds } = section;
       const masterCredentials = sdk.fromSSO({ ...common, profile: source });
       const params = {
         RoleArn,
         ...(RoleSessionName === undefined ? {} : { RoleSessionName }),
         ...(ExternalId === undefined ? {} : { ExternalId }),
+        ...(seconds === undefined ? {} : { DurationSeconds: Number(seconds) }),
       };
       return sdk.fromTemporaryCredentials({ masterCredentials, params, clientConfig })();
     }

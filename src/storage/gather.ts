@@ -114,7 +114,8 @@ async function gather(
   return resumed.reduce((sum, { length }) => sum + length, 0);
 }
 
-/** Makes room for an object, and finds the blocks of it that an earlier download has left, by their sums.
+/**
+ * Makes room for an object, and finds the blocks of it that an earlier download has left, by their sums.
  * Each is read again: after a power cut the journal may know of bytes that the disk has lost.
  */
 async function openGathered(

@@ -60,8 +60,8 @@ export class Folders {
       if (this.all.has(folder)) continue;
       this.all.add(folder);
       const top = await mkdir(folder, { recursive: true });
-      if (top !== undefined) this.made.push({ folder, top });
       if (top === undefined) await this.left.look(folder);
+      else this.made.push({ folder, top });
     }
   }
 
